@@ -1,0 +1,47 @@
+# The four verbs: setup, run, test, check. Each sets up what it needs first.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+OUT ?= results/gpu-check
+
+.PHONY: setup run test check format gpu-check clean
+
+setup: $(READY)
+
+# torch comes first and pinned: asked for by range, pip would fetch another build of it.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "energybench needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,dev]'
+	@touch $@
+
+run: $(READY)
+	$(BIN)/energybench run suites/gconv.yaml
+
+test: $(READY)
+	$(BIN)/python -m pytest -n 2
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# On a machine with a GPU: measure the shipped suites with the environment that is there, keep the folders as one archive.
+gpu-check:
+	mkdir -p $(OUT)
+	for suite in suites/*.yaml; do \
+		$(PYTHON) -m energybench run $$suite --gpu 0 --quick --fresh --output $(OUT)/$$(basename $$suite .yaml) \
+			> $(OUT)/$$(basename $$suite .yaml).txt 2>&1; \
+		echo "$$suite: exit $$?"; \
+	done
+	tar -czf $(OUT).tar.gz -C $(OUT) .
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

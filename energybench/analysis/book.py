@@ -1,0 +1,88 @@
+"""What does a run folder hold, opened for reading? Cases, what was measured of each, and which belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import groupby
+from typing import Any
+
+from energybench.analysis.measured import Measured, idle_of, measured_works
+from energybench.analysis.ratios import Stage
+from energybench.cost import OperatorCost
+from energybench.journal import CaseRecord, OperatorRecord, Run
+from energybench.machine import Machine, machine_from_dict
+
+Row = dict[str, Any]
+"""One row of a table, by column name; what is not known is left out."""
+
+
+def machine_of(run: Run) -> Machine | None:
+    """The machine sheet stored with a run; None where the device has none."""
+    return machine_from_dict(run.record.machine) if run.record.machine else None
+
+
+def operators_of(run: Run) -> dict[str, list[OperatorCost]]:
+    """The operators of each piece of work, in execution order."""
+    ordered = sorted(run.operators, key=lambda o: (o.work, o.index))
+    return {work: [_cost(o) for o in group] for work, group in groupby(ordered, key=lambda o: o.work)}
+
+
+class Book:
+    """A run opened for reading: every derived table is written from it."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.record = run.record
+        self.measured = measured_works(run)
+        self.idle = idle_of(run)
+        self.machine = machine_of(run)
+        self.operators = operators_of(run)
+        self.by_place = {(c.comparison, c.variant): c for c in run.record.cases}
+        self.provenance = "simulated" if run.simulated else "measured"
+
+    def of(self, case: CaseRecord) -> Measured:
+        """What was measured for ``case``, perhaps in another comparison that is the same work."""
+        return self.measured.get(self.key(case), Measured())
+
+    def key(self, case: CaseRecord) -> tuple[str, str]:
+        """The measurement of ``case``: the comparison it was measured in, and its work."""
+        return self.record.measured_as.get(case.comparison, case.comparison), case.work
+
+    def stage(self, case: CaseRecord, by_block: Mapping[int, float]) -> Stage:
+        """``case`` as a term of a total."""
+        return Stage(" ".join(self.key(case)), case.repeat, by_block)
+
+    def kept_fields(self, case: CaseRecord) -> dict[str, str | int | float | bool]:
+        """The fields of ``case`` that a total keeps: all but the numbers of the summed axis."""
+        summed = self.record.summed_axis
+        return {k: v for k, v in case.point.items() if k not in summed or isinstance(v, str)}
+
+    def network(self, case: CaseRecord) -> str:
+        """The text fields of the summed axis: what tells networks apart."""
+        summed = self.record.summed_axis
+        return " ".join(v for k, v in case.point.items() if k in summed and isinstance(v, str))
+
+    def totals(self) -> dict[tuple[Any, ...], list[CaseRecord]]:
+        """Cases that add up to a total, by (variant, kept fields); empty where no axis is summed."""
+        found: dict[tuple[Any, ...], list[CaseRecord]] = {}
+        if self.record.summed_axis:
+            for case in self.record.cases:
+                found.setdefault((case.variant, *self.kept_fields(case).items()), []).append(case)
+        return found
+
+    def baseline(self, case: CaseRecord) -> CaseRecord | None:
+        """The baseline at the point of ``case``; None where it was skipped."""
+        return self.by_place.get((case.comparison, case.baseline))
+
+    def partners(self, case: CaseRecord) -> list[tuple[CaseRecord, str]]:
+        """Whom ``case`` is judged against: its partner at matched MACs, and the baseline."""
+        found = []
+        for name, kind in ((case.pair, "matched"), (case.baseline, "baseline")):
+            other = self.by_place.get((case.comparison, name)) if name and name != case.variant else None
+            if other is not None:
+                found.append((other, kind))
+        return found
+
+
+def _cost(record: OperatorRecord) -> OperatorCost:
+    return OperatorCost(**record.model_dump(exclude={"work", "index", "measured_s", "kernel"}))

@@ -1,0 +1,229 @@
+"""What is the row of one case? Counted, modelled and measured columns, its status and its flags."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from energybench.analysis.book import Book, Row
+from energybench.analysis.gap import ideal_latency_s
+from energybench.analysis.measured import COUNTER_FAILS, COUNTER_FLAGS, Measured
+from energybench.analysis.ratios import Ratio, ratio_of
+from energybench.analysis.statistics import Interval, log_interval
+from energybench.flags import FLAGS
+from energybench.journal import CaseRecord
+from energybench.machine import attainable_latency_s, predicted_energy_j, predicted_latency_s
+
+GAIN_UNCERTAINTY = 0.05
+"""Gain of a board's sensor without a calibration against a meter: +-5 % of reading (`measurement.md` 1.2)."""
+
+BURST = 0.02
+THROTTLE_WARNS = 1e-3
+CAPPED = 0.5
+DRIFTING_SHARE = 0.25
+
+
+def case_row(book: Book, case: CaseRecord) -> Row:
+    """Everything that is known of one case, by column name."""
+    measured = book.of(case)
+    latency = _interval(list(measured.latency_by_block.values()))
+    energy = _interval(list(measured.energy_by_block.values()))
+    disagreement = measured.counter_vs_integral()
+    distrusted = disagreement is not None and abs(disagreement) > COUNTER_FAILS
+    if distrusted:
+        energy = None
+    row = _identity(case) | counted(book, case) | modelled(book, case)
+    row |= _latency_columns(measured, latency)
+    row |= energy_columns(book, case, energy, latency)
+    row |= _against_baseline(book, case, energy is not None)
+    row |= {
+        "windows": len(measured.energy_by_block) if energy is not None else len(measured.windows),
+        "temperature_c": measured.median_after(lambda w: w.after.temperature_c if w.after else None),
+        "sm_clock_hz": measured.median_after(lambda w: w.after.sm_clock_hz if w.after else None),
+        "throttle_share": _added(measured.share("throttle_thermal_s"), measured.share("throttle_hw_s")),
+        "power_cap_share": measured.share("throttle_power_s"),
+        "counter_vs_integral": disagreement,
+        "stopped": book.record.stopped.get(book.key(case)[0], ""),
+        "provenance": book.provenance,
+    }
+    if latency and row.get("ideal_latency_s"):
+        row["efficiency"] = row["ideal_latency_s"] / latency.estimate
+    row["status"], row["reason"] = _status(book, measured, energy, distrusted=distrusted)
+    flags = _flags(book, case, measured, row)
+    row["flags"] = " ".join(name for name in FLAGS if name in flags)
+    return row
+
+
+def _identity(case: CaseRecord) -> Row:
+    return case.point | {
+        "row": "case",
+        "case": case.id,
+        "variant": case.variant,
+        "layer": case.layer,
+        "comparison": case.comparison,
+        "work": case.work,
+        "batch": case.batch,
+        "dtype": case.dtype,
+        "repeat": case.repeat,
+    }
+
+
+def counted(book: Book, case: CaseRecord) -> Row:
+    """MACs, bytes, parameters and memory of one iteration."""
+    measured = book.of(case)
+    memory = measured.latency.peak_memory_bytes if measured.latency else None
+    return {
+        "macs": case.macs,
+        "flops": 2 * case.macs,
+        "compulsory_bytes": case.compulsory_bytes,
+        "eager_bytes": case.eager_bytes,
+        "params": case.params,
+        "peak_memory_bytes": memory if memory is not None else case.peak_memory_bytes,
+    }
+
+
+def modelled(book: Book, case: CaseRecord) -> Row:
+    """What the machine sheet says of one iteration; nothing without a sheet."""
+    operators = book.operators.get(case.work, [])
+    if book.machine is None or not operators:
+        return {}
+    machine = book.machine
+    return {
+        "ideal_latency_s": ideal_latency_s(operators, machine),
+        "attainable_latency_s": sum(attainable_latency_s(o, machine) for o in operators),
+        "predicted_latency_s": predicted_latency_s(operators, machine),
+        "predicted_energy_per_inference_j": predicted_energy_j(operators, machine).total_j / case.batch,
+    }
+
+
+def energy_columns(book: Book, case: CaseRecord, energy: Interval | None, latency: Interval | None) -> Row:
+    """Joules, power and what follows from them; nothing where there is no trusted energy."""
+    if energy is None or latency is None:
+        return {}
+    per_iteration = energy.estimate
+    row: Row = {
+        "energy_per_iteration_j": per_iteration,
+        "energy_per_inference_j": per_iteration / case.batch,
+        "energy_gain_uncertainty": 0.0 if book.run.simulated else GAIN_UNCERTAINTY,
+        "power_w": per_iteration / latency.estimate,
+        "energy_per_mac_j": per_iteration / case.macs if case.macs else None,
+        "inferences_per_j": case.batch / per_iteration,
+        "relative_halfwidth": finite(energy.relative_halfwidth),
+    }
+    if math.isfinite(energy.high):
+        row["energy_per_inference_low_j"] = energy.low / case.batch
+        row["energy_per_inference_high_j"] = energy.high / case.batch
+    if book.idle is not None:
+        row["idle_w"] = book.idle.power_w
+        row["dynamic_energy_per_inference_j"] = (per_iteration - book.idle.power_w * latency.estimate) / case.batch
+    return row
+
+
+def _against_baseline(book: Book, case: CaseRecord, has_energy: bool) -> Row:
+    baseline = book.baseline(case)
+    if baseline is None:
+        return {}
+    row: Row = {}
+    mine, theirs = book.of(case), book.of(baseline)
+    latency = ratio_of(mine.latency_by_block, theirs.latency_by_block)
+    if latency is not None:
+        row["latency_ratio"] = latency.interval.estimate
+        row["smallest_difference"] = finite(latency.smallest_difference)
+    energy = ratio_of(mine.energy_by_block, theirs.energy_by_block) if has_energy else None
+    if energy is not None:
+        row |= ratio_columns("energy_ratio", energy)
+        row["smallest_difference"] = finite(energy.smallest_difference)
+    return row
+
+
+def _status(book: Book, measured: Measured, energy: Interval | None, *, distrusted: bool) -> tuple[str, str]:
+    if not measured.windows:
+        if measured.error:
+            return "failed", measured.error
+        return "missing", "not measured yet; run the same command again to go on"
+    if energy is not None:
+        return "ok", ""
+    if distrusted:
+        return "ok", "no joules: energy counter and integrated power differ by over 10 %; see energybench doctor"
+    reasons = {w.joules.reason for w in measured.windows if w.joules.reason}
+    return "ok", "no joules: " + (book.record.energy_reason or "; ".join(sorted(reasons)))
+
+
+def _flags(book: Book, case: CaseRecord, measured: Measured, row: Row) -> set[str]:
+    quick = bool(book.record.options.get("quick"))
+    counts, total = measured.flag_counts(), len(measured.windows)
+    drifting = max(counts["latency-drift"], counts["power-drift"])
+    conditions = {
+        "simulated": book.run.simulated,
+        "quick": quick,
+        "few-windows": 0 < total < int(book.record.plan.get("windows", 0)),
+        "drift": total > 0 and drifting > DRIFTING_SHARE * total,
+        "counter-stale": counts["counter-stale"] > 0,
+        "meter-faults": any(sum(w.record.faults.values()) for w in measured.windows),
+        "wide": _over(row.get("relative_halfwidth"), book.record.plan.get("precision")),
+        "throttled": _over(row.get("throttle_share"), THROTTLE_WARNS),
+        "power-capped": _over(row.get("power_cap_share"), CAPPED),
+        "counter-disagrees": _over(abs(row.get("counter_vs_integral") or 0.0), COUNTER_FLAGS),
+        "below-floor": any("floor" in w.joules.reason for w in measured.windows),
+        "eager": any(w.record.launch == "eager" for w in measured.windows)
+        and str(book.record.device.get("name", "")).startswith("cuda"),
+        "burst": _burst(row),
+        "unknown-operators": bool(case.unknown_operators),
+        "above-roof": _over(row.get("attainable_latency_s"), row.get("loop_latency_s")),
+        "foreign-device": bool(book.record.meter.get("foreign_device")),
+        "idle-once": book.idle is not None and book.idle.measurements < 2,
+        "idle-unsettled": book.idle is not None and book.idle.unsettled,
+        "unsettled": not quick and any(w.kind == "settle" and "unsettled" in w.flags for w in book.run.windows),
+    }
+    return {name for name, present in conditions.items() if present}
+
+
+def _latency_columns(measured: Measured, latency: Interval | None) -> Row:
+    row: Row = latency_interval(latency) if latency else {}
+    passed = measured.latency
+    if passed is not None and passed.samples_s:
+        low, middle, high = np.percentile(passed.samples_s, [5, 50, 95])
+        row |= {"latency_s": middle, "latency_p5_s": low, "latency_p95_s": high, "compile_s": passed.compile_s}
+    return row
+
+
+def latency_interval(latency: Interval) -> Row:
+    """Loop latency with its interval, where it has one."""
+    row: Row = {"loop_latency_s": latency.estimate}
+    if math.isfinite(latency.high):
+        row |= {"loop_latency_low_s": latency.low, "loop_latency_high_s": latency.high}
+    return row
+
+
+def ratio_columns(name: str, ratio: Ratio) -> Row:
+    """A ratio and its interval under ``name``."""
+    interval = ratio.interval
+    row: Row = {name: interval.estimate}
+    if math.isfinite(interval.high):
+        row |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return row
+
+
+def _interval(values: Sequence[float]) -> Interval | None:
+    return log_interval(values) if values else None
+
+
+def finite(value: float) -> float | None:
+    """``value``, or None where it is infinite or no number: what cannot be known is not printed."""
+    return value if math.isfinite(value) else None
+
+
+def _added(first: float | None, second: float | None) -> float | None:
+    found = [v for v in (first, second) if v is not None]
+    return sum(found) if found else None
+
+
+def _over(value: float | None, limit: float | None) -> bool:
+    return value is not None and limit is not None and value > limit
+
+
+def _burst(row: Row) -> bool:
+    single, loop = row.get("latency_s"), row.get("loop_latency_s")
+    return bool(single and loop and abs(loop / single - 1) > BURST)

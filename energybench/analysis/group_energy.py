@@ -1,0 +1,210 @@
+"""What does a grouped convolution cost at each group size: MACs, bytes, seconds and joules?
+
+    n(G)     = B S C G K^2                    MACs; W(G) = C G K^2 weights, A = 2 B S C activations
+    reuse    = n / (W + A),                   1 / reuse = 1 / (B S) + 2 / (G K^2): the channels drop out
+    T(G)     = max(2 n_lanes / peak, bytes / bandwidth) + launch + (C / G) x seconds per group
+    joules   = 2 n_lanes x J/FLOP + bytes x J/B + static power x T(G)
+
+Without a cost per group joules per inference rise with G and joules per MAC fall, so neither has an optimum inside.
+
+Source: ours (standard counts; three-term energy as in ``machine``). The cost per group is the one real 1 / G term.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+from energybench.analysis.allocation import LinearPlusInverse
+from energybench.cost import DTYPE_BYTES
+from energybench.machine import EnergySplit, Machine, peak_for, rate_dtype
+
+TENSOR_LANES = 8
+"""Channels a tensor-core instruction takes at a time: the 8 of m16n8k8. Source: spio README, on its group width."""
+
+
+@dataclass(frozen=True)
+class GroupedShape:
+    """A grouped convolution but for its group size: C in and C out, stride 1, padding that keeps the size.
+
+    Attributes:
+        channels: C, input and output channels.
+        size: side of input and output in pixels.
+        kernel_size: K, side of the filter.
+        batch: B, inferences of one iteration.
+        dtype: data type of all tensors.
+    """
+
+    channels: int
+    size: int
+    kernel_size: int
+    batch: int
+    dtype: str
+
+    @property
+    def positions(self) -> int:
+        """Output positions of a batch, B x S."""
+        return self.batch * self.size**2
+
+    @property
+    def activations(self) -> int:
+        """Elements of input and output, whatever the group size."""
+        return 2 * self.channels * self.positions
+
+    def macs(self, group_size: float) -> float:
+        """Multiply-accumulates of an iteration."""
+        return self.channels * group_size * self.kernel_size**2 * self.positions
+
+    def params(self, group_size: float) -> float:
+        """Weights, without bias."""
+        return self.channels * group_size * self.kernel_size**2
+
+    def bytes(self, group_size: float) -> float:
+        """Compulsory bytes of an iteration: every weight and activation once."""
+        return DTYPE_BYTES[self.dtype] * (self.params(group_size) + self.activations)
+
+    def reuse(self, group_size: float) -> float:
+        """Arithmetic intensity in MACs per element moved."""
+        return self.macs(group_size) / (self.params(group_size) + self.activations)
+
+
+@dataclass(frozen=True)
+class GroupedKernel:
+    """How the hardware is assumed to run it.
+
+    Attributes:
+        lanes: channels of a group the arithmetic takes at a time (1: any number without waste).
+        group_overhead_s: seconds per group: loop, prologue, partial tiles.
+    """
+
+    lanes: int = 1
+    group_overhead_s: float = 0.0
+
+
+def tensor_lanes(machine: Machine, dtype: str) -> int:
+    """``TENSOR_LANES`` where the data type runs on tensor cores, 1 where it runs on float32 lanes.
+
+    Raises:
+        MachineError: the sheet has no peak for ``dtype``.
+    """
+    return 1 if rate_dtype(machine, dtype) in {"float32", "float64"} else TENSOR_LANES
+
+
+def quantised(group_size: float, lanes: int) -> float:
+    """Channels computed for a group: whole multiples of ``lanes``, so flat up to the first; with 1 lane no rounding."""
+    return lanes * math.ceil(group_size / lanes) if lanes > 1 else group_size
+
+
+def roofline_s(shape: GroupedShape, group_size: float, machine: Machine, computed: float | None = None) -> float:
+    """Seconds per iteration on the roofline: no launch, no cost per group.
+
+    Args:
+        shape: the layer.
+        group_size: real, above zero.
+        machine: where it runs.
+        computed: channels of a group that are computed where lanes round them up; None: ``group_size``.
+
+    Raises:
+        MachineError: the sheet has no peak for the data type.
+    """
+    arithmetic_s = 2 * shape.macs(group_size if computed is None else computed) / peak_for(machine, shape.dtype)
+    return max(arithmetic_s, shape.bytes(group_size) / machine.bandwidth_bytes_per_s)
+
+
+def group_latency_s(shape: GroupedShape, group_size: float, machine: Machine, kernel: GroupedKernel) -> float:
+    """Seconds per iteration: roofline, one launch and the groups' own time.
+
+    Raises:
+        MachineError: the sheet has no peak for the data type.
+    """
+    groups_s = shape.channels / group_size * kernel.group_overhead_s
+    return roofline_s(shape, group_size, machine, quantised(group_size, kernel.lanes)) + machine.launch_s + groups_s
+
+
+def group_energy_j(shape: GroupedShape, group_size: float, machine: Machine, kernel: GroupedKernel) -> EnergySplit:
+    """Joules per iteration, by cause.
+
+    Raises:
+        MachineError: the sheet has no unit energy for the data type.
+    """
+    computed = quantised(group_size, kernel.lanes)
+    latency_s = group_latency_s(shape, group_size, machine, kernel)
+    return EnergySplit(
+        operations_j=2 * shape.macs(computed) * machine.j_per_flop[rate_dtype(machine, shape.dtype)],
+        bytes_j=shape.bytes(group_size) * machine.j_per_byte,
+        static_j=latency_s * machine.static_w,
+    )
+
+
+def arithmetic_bound_curve(shape: GroupedShape, machine: Machine, kernel: GroupedKernel) -> LinearPlusInverse:
+    """Joules per iteration as c0 + a G + b / G where arithmetic is the bound and lanes are not: G* = sqrt(b / a).
+
+    Raises:
+        MachineError: the sheet has no peak for the data type.
+    """
+    j_per_flop = machine.j_per_flop[rate_dtype(machine, shape.dtype)] + machine.static_w / peak_for(
+        machine, shape.dtype
+    )
+    bytes_at_zero = shape.bytes(0)
+    return LinearPlusInverse(
+        constant=bytes_at_zero * machine.j_per_byte + machine.static_w * machine.launch_s,
+        per_group_size=2 * shape.macs(1) * j_per_flop + (shape.bytes(1) - bytes_at_zero) * machine.j_per_byte,
+        per_group=shape.channels * machine.static_w * kernel.group_overhead_s,
+    )
+
+
+def energy_optimum(shape: GroupedShape, machine: Machine, kernel: GroupedKernel) -> float:
+    """The real group size in 1 .. C with the least joules per iteration; an end of it where there is none inside.
+
+    Lanes are relaxed to max(G, lanes). The curve is then convex: lines that meet at a few knots, plus b / G.
+
+    Raises:
+        MachineError: the sheet has no peak for the data type.
+    """
+    lanes, per_group_j = kernel.lanes, shape.channels * machine.static_w * kernel.group_overhead_s
+    j_per_flop = machine.j_per_flop[rate_dtype(machine, shape.dtype)]
+
+    def linear_j(group_size: float) -> float:
+        computed = max(group_size, lanes)
+        return (
+            2 * shape.macs(computed) * j_per_flop
+            + shape.bytes(group_size) * machine.j_per_byte
+            + roofline_s(shape, group_size, machine, computed) * machine.static_w
+        )
+
+    best = 1.0
+    knots = _knots(shape, machine, lanes)
+    for low, high in pairwise(knots):
+        slope = (linear_j(high) - linear_j(low)) / (high - low)
+        candidate = high if slope <= 0 else min(max(math.sqrt(per_group_j / slope), low), high)
+        if linear_j(candidate) + per_group_j / candidate < linear_j(best) + per_group_j / best:
+            best = candidate
+    return best
+
+
+def knee(shape: GroupedShape, machine: Machine) -> float:
+    """The group size at which arithmetic and memory take equally long for large batches: b rho / K^2.
+
+    Raises:
+        MachineError: the sheet has no peak for the data type.
+    """
+    balance = peak_for(machine, shape.dtype) / machine.bandwidth_bytes_per_s
+    return DTYPE_BYTES[shape.dtype] * balance / shape.kernel_size**2
+
+
+def knee_of_batch(shape: GroupedShape, machine: Machine) -> float | None:
+    """The same at this size and batch, weights counted; None where memory is the bound at every group size."""
+    inverse = 1 / knee(shape, machine) - shape.kernel_size**2 / (2 * shape.positions)
+    return 1 / inverse if inverse > 0 else None
+
+
+def _knots(shape: GroupedShape, machine: Machine, lanes: int) -> list[float]:
+    """Group sizes in 1 .. C between which joules without b / G are a line: the ends, lanes, where the bound changes."""
+    arithmetic_s = 2 * shape.macs(1) / peak_for(machine, shape.dtype)
+    memory_s = shape.bytes(0) / machine.bandwidth_bytes_per_s
+    weights_s = shape.bytes(1) / machine.bandwidth_bytes_per_s - memory_s
+    inner = [float(lanes), (arithmetic_s * lanes - memory_s) / weights_s]
+    if arithmetic_s > weights_s:
+        inner.append(memory_s / (arithmetic_s - weights_s))
+    return sorted({1.0, *(knot for knot in inner if 1 < knot < shape.channels), float(shape.channels)})

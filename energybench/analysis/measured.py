@@ -1,0 +1,128 @@
+"""What did the windows of each piece of work say? From the raw readings of a run to numbers a window."""
+
+from __future__ import annotations
+
+import statistics as stdlib_statistics
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from energybench.analysis.joules import WindowJoules, mean_power_w, window_joules
+from energybench.journal import Run, WindowRecord, board_change_s
+from energybench.sensor import SensorProfile
+
+COUNTER_FAILS = 0.10
+COUNTER_FLAGS = 0.03
+
+
+@dataclass(frozen=True)
+class MeasuredWindow:
+    """One window and what its readings say."""
+
+    record: WindowRecord
+    joules: WindowJoules
+
+
+@dataclass
+class Measured:
+    """Everything measured of one piece of work in one comparison.
+
+    Attributes:
+        windows: its windows, in the order they were measured.
+        latency: its latency pass, if any.
+        error: why it failed, if it did.
+    """
+
+    windows: list[MeasuredWindow] = field(default_factory=list)
+    latency: WindowRecord | None = None
+    error: str = ""
+
+    @property
+    def energy_by_block(self) -> dict[int, float]:
+        """Joules per iteration by block, of the windows that have joules."""
+        found = {w.record.block: w.joules.energy_per_iteration_j for w in self.windows}
+        return {block: joules for block, joules in found.items() if joules is not None}
+
+    @property
+    def latency_by_block(self) -> dict[int, float]:
+        """Loop seconds per iteration by block."""
+        return {w.record.block: w.joules.loop_latency_s for w in self.windows}
+
+    def counter_vs_integral(self) -> float | None:
+        """Median relative disagreement of counter and integrated power; None where only one exists."""
+        found = [v for w in self.windows if (v := w.joules.counter_vs_integral) is not None]
+        return stdlib_statistics.median(found) if found else None
+
+    def share(self, field_name: str) -> float | None:
+        """Share of the windows' time during which a cumulative board time (``throttle_*_s``) grew."""
+        total_s = sum(w.record.stop_s - w.record.start_s for w in self.windows)
+        grown = [board_change_s(w.record, field_name) for w in self.windows]
+        if total_s <= 0 or not grown or any(g is None for g in grown):
+            return None
+        return min(1.0, sum(g for g in grown if g is not None) / total_s)
+
+    def flag_counts(self) -> Counter[str]:
+        """How many windows carry each flag, those found while measuring and those found in the readings."""
+        return Counter(flag for w in self.windows for flag in {*w.record.flags, *w.joules.flags})
+
+    def median_after(self, value: Callable[[WindowRecord], float | None]) -> float | None:
+        """Median over the windows of something the board said at their end."""
+        found = [v for w in self.windows if (v := value(w.record)) is not None]
+        return stdlib_statistics.median(found) if found else None
+
+
+@dataclass(frozen=True)
+class Idle:
+    """Active idle of a run: mean of before and after, half their difference as its uncertainty."""
+
+    power_w: float
+    halfwidth_w: float
+    measurements: int
+    unsettled: bool
+
+
+def sensor_of(run: Run) -> SensorProfile | None:
+    """What the run knew of its sensor; None without one."""
+    return SensorProfile.from_dict(run.record.sensor) if run.record.sensor else None
+
+
+def measured_works(run: Run) -> dict[tuple[str, str], Measured]:
+    """Everything measured, by (comparison it was measured in, work)."""
+    sensor = sensor_of(run)
+    found: dict[tuple[str, str], Measured] = {}
+    passes: dict[str, WindowRecord] = {}
+    for window in run.windows:
+        if window.kind == "latency":
+            passes[window.work] = window
+            continue
+        if window.kind not in ("window", "failed"):
+            continue
+        measured = found.setdefault((window.comparison, window.work), Measured())
+        if window.kind == "failed":
+            measured.error = window.error
+        else:
+            joules = window_joules(window, run.readings(window), sensor)
+            measured.windows.append(MeasuredWindow(window, joules))
+    for (_, work), measured in found.items():
+        measured.latency = passes.get(work)
+    return found
+
+
+def idle_of(run: Run) -> Idle | None:
+    """Active idle, from the same estimator as the windows; None where it was not measured."""
+    sensor = sensor_of(run)
+    powers: list[float] = []
+    unsettled = False
+    for window in run.windows:
+        if window.kind != "idle":
+            continue
+        readings = run.readings(window)
+        found = window_joules(window, readings, sensor)
+        power_w = found.power_w or mean_power_w(readings, window.start_s, window.stop_s)
+        if power_w is not None:
+            powers.append(power_w)
+            unsettled |= "idle-unsettled" in window.flags
+    if not powers:
+        return None
+    half = 0.5 * (max(powers) - min(powers))
+    return Idle(sum(powers) / len(powers), half, len(powers), unsettled)

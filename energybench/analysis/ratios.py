@@ -1,0 +1,108 @@
+"""By how much do two variants differ? Ratios from mirrored pairs of blocks, of single cases and of totals.
+
+Both variants of a pair were measured in the same blocks, so that drift is in both and cancels. A total is a sum over
+stages, weighted by how often a network has them; the logarithm of a ratio of totals is, to first order, the sum of
+the stages' log differences weighted by each stage's share of its total.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from energybench.analysis.statistics import (
+    Interval,
+    contrast,
+    interval_from_error,
+    mirrored_pairs,
+    summed,
+    visible_difference,
+)
+
+ByBlock = Mapping[int, float]
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A ratio with its interval and the smallest difference that this design would have shown."""
+
+    interval: Interval
+    smallest_difference: float
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One term of a total: a value a block, how often it counts, and which measurement it is.
+
+    Two stages with the same ``measurement`` are the same numbers; their errors do not average out.
+    """
+
+    measurement: str
+    weight: float
+    by_block: ByBlock
+
+    @property
+    def mean(self) -> float:
+        """Geometric mean over the blocks."""
+        return math.exp(sum(math.log(v) for v in self.by_block.values()) / len(self.by_block))
+
+
+def ratio_of(variant: ByBlock, against: ByBlock) -> Ratio | None:
+    """The ratio of two measurements made in the same blocks; None where they share no mirrored pair."""
+    if variant == against and variant:
+        return Ratio(Interval(1.0, 1.0, 1.0, math.inf), 0.0)
+    return ratio_of_totals([Stage("variant", 1.0, variant)], [Stage("against", 1.0, against)])
+
+
+def total_of(stages: Sequence[Stage]) -> Interval:
+    """The weighted sum of independent stages with its interval (delta method on logarithms)."""
+    stages = merged(stages)
+    total = sum(s.weight * s.mean for s in stages)
+    parts = [contrast([s.weight * s.mean / total * math.log(v) for v in s.by_block.values()]) for s in stages]
+    spread = summed(parts)
+    if not math.isfinite(spread.high):
+        return Interval(total, 0.0, math.inf, 0)
+    return Interval(total, total * spread.low / spread.estimate, total * spread.high / spread.estimate, spread.degrees)
+
+
+def ratio_of_totals(variant: Sequence[Stage], against: Sequence[Stage]) -> Ratio | None:
+    """The ratio of two totals whose stages were measured in the same blocks, stage by stage.
+
+    Args:
+        variant: stages of the numerator.
+        against: stages of the denominator, the same number in the same order.
+
+    Returns:
+        None where some stage has no mirrored pair in common.
+    """
+    total_a, total_b = sum(s.weight * s.mean for s in variant), sum(s.weight * s.mean for s in against)
+    parts: dict[tuple[str, str], list[float]] = {}
+    for a, b in zip(variant, against, strict=True):
+        logs_a, logs_b = mirrored_pairs(dict(a.by_block)), mirrored_pairs(dict(b.by_block))
+        common = sorted(logs_a.keys() & logs_b.keys())
+        if not common:
+            return None
+        share_a, share_b = a.weight * a.mean / total_a, b.weight * b.mean / total_b
+        differences = [share_a * logs_a[p] - share_b * logs_b[p] for p in common]
+        key = (a.measurement, b.measurement)
+        parts[key] = [x + y for x, y in zip(parts[key], differences, strict=True)] if key in parts else differences
+    contrasts = [contrast(values) for values in parts.values()]
+    centre = math.log(total_a / total_b)
+    variance = sum(c.variance_of_mean for c in contrasts)
+    if not math.isfinite(variance):
+        return Ratio(Interval(total_a / total_b, 0.0, math.inf, 0), math.inf)
+    if variance == 0:
+        return Ratio(Interval(total_a / total_b, total_a / total_b, total_a / total_b, math.inf), 0.0)
+    spread = summed(contrasts)
+    interval = interval_from_error(centre, math.sqrt(variance), spread.degrees)
+    return Ratio(interval, visible_difference(math.sqrt(variance), spread.degrees))
+
+
+def merged(stages: Sequence[Stage]) -> list[Stage]:
+    """Stages of the same measurement as one, their weights added."""
+    weights: dict[str, float] = {}
+    for stage in stages:
+        weights[stage.measurement] = weights.get(stage.measurement, 0.0) + stage.weight
+    firsts = {stage.measurement: stage for stage in reversed(stages)}
+    return [Stage(name, weight, firsts[name].by_block) for name, weight in weights.items()]

@@ -1,0 +1,147 @@
+"""What are the rows of totals and of pairs? Variants summed over a network's stages, and judged against another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from energybench.analysis.book import Book, Row
+from energybench.analysis.case_rows import energy_columns, finite, latency_interval, ratio_columns
+from energybench.analysis.measured import Measured
+from energybench.analysis.ratios import Ratio, ratio_of, ratio_of_totals, total_of
+from energybench.analysis.statistics import verdict
+from energybench.flags import FLAGS
+from energybench.journal import CaseRecord
+
+ADDITIVE = (
+    "macs",
+    "flops",
+    "compulsory_bytes",
+    "eager_bytes",
+    "params",
+    "ideal_latency_s",
+    "attainable_latency_s",
+    "predicted_latency_s",
+    "predicted_energy_per_inference_j",
+)
+"""Columns of a total that are sums over its stages, weighted by ``repeat``."""
+
+RATIOS = ("energy_ratio", "energy_ratio_low", "energy_ratio_high", "latency_ratio", "smallest_difference")
+"""Columns of a row that come from its pair with the baseline."""
+
+
+def total_rows(book: Book, rows: Mapping[str, Row]) -> list[Row]:
+    """One row a variant and network: its stages summed, weighted by how often the network has them.
+
+    Args:
+        book: the run.
+        rows: the row of every case, by its id.
+    """
+    return [_total_row(book, cases, [rows[c.id] for c in cases]) for cases in book.totals().values()]
+
+
+def pair_rows(book: Book) -> list[Row]:
+    """One row a variant and partner, for every point of the axes and for every total."""
+    rows = []
+    for case in book.record.cases:
+        for against, kind in book.partners(case):
+            rows.append(_pair_row(book, [case], [against], kind, "case"))
+    totals = book.totals()
+    for (variant, *place), cases in totals.items():
+        for against, kind in book.partners(cases[0]):
+            others = totals.get((against.variant, *place), [])
+            if len(others) == len(cases) and against.variant != variant:
+                rows.append(_pair_row(book, cases, others, kind, "total"))
+    return rows
+
+
+def _total_row(book: Book, cases: Sequence[CaseRecord], rows: Sequence[Row]) -> Row:
+    first = cases[0]
+    kept = book.kept_fields(first)
+    place = " ".join(f"{k}={v}" for k, v in kept.items())
+    row: Row = kept | {
+        "row": "total",
+        "case": f"total {first.variant} | {place}",
+        "variant": first.variant,
+        "layer": first.layer,
+        "comparison": f"total {place}",
+        "batch": first.batch,
+        "dtype": first.dtype,
+        "repeat": sum(c.repeat for c in cases),
+        "provenance": book.provenance,
+    }
+    for name in ADDITIVE:
+        if all(name in r for r in rows):
+            row[name] = sum(r[name] * r["repeat"] for r in rows)
+    return row | _total_measured(book, cases, rows, row)
+
+
+def _total_measured(book: Book, cases: Sequence[CaseRecord], rows: Sequence[Row], row: Row) -> Row:
+    lacking = [c.id for c in cases if not book.of(c).windows]
+    if lacking:
+        return {"status": "missing", "reason": f"{len(lacking)} of its stages have no measurement", "flags": ""}
+    found: Row = {"status": "ok", "reason": ""}
+    latency = total_of([book.stage(c, book.of(c).latency_by_block) for c in cases])
+    found |= latency_interval(latency)
+    if all(r.get("energy_per_inference_j") is not None for r in rows):
+        energy = total_of([book.stage(c, book.of(c).energy_by_block) for c in cases])
+        total = CaseRecord.model_validate(cases[0].model_dump() | {"macs": row["macs"]})
+        found |= energy_columns(book, total, energy, latency)
+    else:
+        found["reason"] = next(r["reason"] for r in rows if r.get("energy_per_inference_j") is None)
+    baselines = [b for c in cases if (b := book.baseline(c)) is not None]
+    if len(baselines) == len(cases):
+        pair = _pair_row(book, cases, baselines, "baseline", "total")
+        found |= {name: pair.get(name) for name in RATIOS}
+    if row.get("ideal_latency_s"):
+        found["efficiency"] = row["ideal_latency_s"] / latency.estimate
+    found["windows"] = min(r["windows"] for r in rows)
+    present = {flag for r in rows for flag in r["flags"].split()}
+    found["flags"] = " ".join(name for name in FLAGS if name in present)
+    return found
+
+
+def _pair_row(book: Book, cases: Sequence[CaseRecord], others: Sequence[CaseRecord], kind: str, scope: str) -> Row:
+    first = cases[0]
+    macs, other_macs = (sum(c.macs * c.repeat for c in cs) for cs in (cases, others))
+    row: Row = {
+        "scope": scope,
+        "network": book.network(first),
+        "comparison": first.comparison if scope == "case" else "",
+        "variant": first.variant,
+        "against": others[0].variant,
+        "kind": kind,
+        "batch": first.batch,
+        "dtype": first.dtype,
+        "macs_ratio": macs / other_macs if other_macs else None,
+        "verdict": "cannot tell",
+    }
+    latency = _ratio(book, cases, others, lambda m: m.latency_by_block)
+    energy = _ratio(book, cases, others, lambda m: m.energy_by_block)
+    if latency is not None:
+        row |= ratio_columns("latency_ratio", latency)
+    if energy is not None:
+        row |= ratio_columns("energy_ratio", energy)
+        row["energy_per_mac_ratio"] = energy.interval.estimate / row["macs_ratio"] if row["macs_ratio"] else None
+    decisive = energy or latency
+    if decisive is not None:
+        row["smallest_difference"] = finite(decisive.smallest_difference)
+        row["verdict"] = verdict(decisive.interval)
+    return row
+
+
+def _ratio(
+    book: Book,
+    cases: Sequence[CaseRecord],
+    others: Sequence[CaseRecord],
+    by_block: Callable[[Measured], dict[int, float]],
+) -> Ratio | None:
+    mine = [by_block(book.of(c)) for c in cases]
+    theirs = [by_block(book.of(c)) for c in others]
+    if not all(mine) or not all(theirs):
+        return None
+    if len(cases) == 1:
+        return ratio_of(mine[0], theirs[0])
+    return ratio_of_totals(
+        [book.stage(c, values) for c, values in zip(cases, mine, strict=True)],
+        [book.stage(c, values) for c, values in zip(others, theirs, strict=True)],
+    )

@@ -1,0 +1,163 @@
+"""What does measuring stand on? A device, the meter that watches it, the journal, and how the meter is polled."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from energybench.devices import Device, Loop
+from energybench.journal import BoardRecord, Journal, WindowRecord
+from energybench.meters import Meter, MeterFault
+from energybench.planner import Plan
+from energybench.readings import ENERGY, Reading
+from energybench.sensor import SensorProfile
+from energybench.workload import WorkPlan
+
+FEED_S = 0.05
+"""A loop is fed at least this often."""
+LOST_TICK = 3
+"""Waiting longer than this many tick periods for a tick means that the counter stands still."""
+
+
+class Progress(Protocol):
+    """Who is told how far we are."""
+
+    def note(self, text: str) -> None:
+        """Say something once."""
+
+    def doing(self, what: str) -> None:
+        """What is being measured now."""
+
+    def window_done(self, power_w: float | None, temperature_c: float | None) -> None:
+        """One window has been written."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Distinct pieces of work that are measured interleaved; the first is the baseline's."""
+
+    id: str
+    works: tuple[WorkPlan, ...]
+
+
+@dataclass
+class Bench:
+    """What measuring needs: a device, the meter that watches it, and where the record goes."""
+
+    device: Device
+    meter: Meter
+    kinds: Collection[str]
+    sensor: SensorProfile | None
+    plan: Plan
+    journal: Journal
+    progress: Progress
+    random: np.random.Generator
+    session: int = 0
+    deadline_s: float | None = None
+    settled: bool = False
+    idle_before: bool = False
+    faults: dict[str, int] = field(default_factory=dict)
+    values: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+
+    @property
+    def metered(self) -> bool:
+        """Whether there is anything to read."""
+        return bool(self.kinds) and self.sensor is not None
+
+
+def poll_window(bench: Bench, loop: Loop | None, readings: list[Reading], interior_s: float) -> list[str]:
+    """Poll so that two counter ticks, an interior apart, are timed sharply; coarsely in between."""
+    plan, clock = bench.plan, bench.device.clock
+    start_s = clock.now_s()
+    flags: list[str] = []
+    poll_until(bench, loop, readings, start_s + plan.skip_s)
+    counting = bench.metered and ENERGY in bench.kinds
+    if counting and not _poll_to_tick(bench, loop, readings):
+        flags.append("counter-stale")
+    poll_until(bench, loop, readings, clock.now_s() + interior_s)
+    if counting and not flags and not _poll_to_tick(bench, loop, readings):
+        flags.append("counter-stale")
+    return flags
+
+
+def _poll_to_tick(bench: Bench, loop: Loop | None, readings: list[Reading]) -> bool:
+    """Poll the counter densely until it moves; False when it stands still."""
+    clock, plan = bench.device.clock, bench.plan
+    end_s = clock.now_s() + LOST_TICK * plan.align_s + 10 * plan.edge_poll_s
+    last: float | None = None
+    while clock.now_s() < end_s:
+        for reading in _read(bench, (ENERGY,)):
+            readings.append(reading)
+            if last is not None and reading.value != last:
+                return True
+            last = reading.value
+        _feed_until(bench, loop, clock.now_s() + plan.edge_poll_s)
+    return False
+
+
+def poll_until(bench: Bench, loop: Loop | None, readings: list[Reading], time_s: float) -> None:
+    """Read every source now and then until ``time_s``, keeping the loop fed."""
+    clock = bench.device.clock
+    while clock.now_s() < time_s:
+        if bench.metered:
+            readings.extend(_read(bench, None))
+        _feed_until(bench, loop, min(clock.now_s() + bench.plan.poll_s, time_s))
+
+
+def _feed_until(bench: Bench, loop: Loop | None, time_s: float) -> None:
+    clock = bench.device.clock
+    while True:
+        if loop is not None:
+            loop.feed()
+        now_s = clock.now_s()
+        if now_s >= time_s:
+            return
+        clock.sleep_until(min(time_s, now_s + FEED_S))
+
+
+def _read(bench: Bench, kinds: Collection[str] | None) -> Iterable[Reading]:
+    """Read the meter; one that is lost is not asked again, and the run says so."""
+    try:
+        return bench.meter.read(bench.kinds if kinds is None else kinds)
+    except MeterFault as fault:
+        bench.kinds = ()
+        bench.progress.note(f"the meter was lost: {fault}; from here on only latency is measured")
+        return ()
+
+
+def board_now(bench: Bench) -> BoardRecord | None:
+    """What the board says of itself now; None without a meter."""
+    if not bench.metered:
+        return None
+    state = bench.meter.state()
+    names = set(BoardRecord.model_fields)
+    return BoardRecord(**{name: getattr(state, name) for name in names if hasattr(state, name)})
+
+
+def append(bench: Bench, window: WindowRecord, readings: Iterable[Reading] = ()) -> None:
+    """Write a window and its readings to the journal."""
+    total = dict(bench.meter.faults)
+    new = {fault: n - bench.faults.get(fault, 0) for fault, n in total.items() if n > bench.faults.get(fault, 0)}
+    bench.faults = total
+    bench.journal.append(window.model_copy(update={"session": bench.session, "faults": new}), readings)
+
+
+def append_failure(bench: Bench, comparison: Comparison, work: WorkPlan, reason: str) -> None:
+    """Write that a piece of work failed, and why; it becomes a row."""
+    bench.progress.note(f"{work.case.id} failed: {reason}")
+    now_s = bench.device.clock.now_s()
+    append(
+        bench,
+        WindowRecord(
+            number=0,
+            kind="failed",
+            work=work.work,
+            comparison=comparison.id,
+            start_s=now_s,
+            stop_s=now_s,
+            error=reason,
+        ),
+    )

@@ -1,0 +1,228 @@
+"""The command line: parse, call, print. Every other import is late, so that --help answers at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from energybench import __version__
+from energybench.errors import EnergyBenchError
+
+if TYPE_CHECKING:
+    from energybench.session import RunOptions
+
+EXIT_MISSED = 4
+EXIT_INTERRUPTED = 130
+
+
+class Commands(click.Group):
+    """A group that shows our errors as they are, without a traceback, with their own exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; an EnergyBenchError becomes its message on stderr and its exit code."""
+        try:
+            return super().invoke(ctx)
+        except EnergyBenchError as error:
+            click.echo(f"energybench: {_printable(str(error))}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("energybench: interrupted", err=True)
+            ctx.exit(EXIT_INTERRUPTED)
+        except BrokenPipeError:
+            sys.stderr.close()
+            ctx.exit(0)
+
+
+@click.group(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "ENERGYBENCH"}
+)
+@click.version_option(__version__, prog_name="energybench")
+def main() -> None:
+    r"""Joules and latency of GPU layers, with intervals one can believe.
+
+    \b
+    energybench run gconv              measure a suite (on a simulated H200 where there is no GPU)
+    energybench report results/RUN     rebuild the report of a run from its folder
+    energybench model group-size ...   the analytic side
+    """
+
+
+@main.command()
+@click.argument("suites", nargs=-1, required=True, metavar="SUITE...")
+@click.option("--gpu", metavar="N|UUID", help="CUDA GPU by index (CUDA_VISIBLE_DEVICES applies) or UUID.")
+@click.option("--device", metavar="D", help="cuda:0, cpu, or sim:MACHINE. Default: the first usable GPU.")
+@click.option("--meter", type=click.Choice(["nvml", "rapl", "sim", "none"]), help="Default: the device's own.")
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Run folder. Default: results/NAME.")
+@click.option("--quick", is_flag=True, help="Few cases, short windows: a look, not for print.")
+@click.option("--precision", metavar="P", help="Wanted half-width of the 95 % interval, e.g. 1%.")
+@click.option("--budget", metavar="TIME", help="Stop after this time, e.g. 10min.")
+@click.option("--only", multiple=True, metavar="GLOB", help="Variants or cases to measure; the baseline is kept.")
+@click.option("--set", "settings", multiple=True, metavar="AXIS=V,V", help="Values of an axis, instead of the suite's.")
+@click.option("--plugin", "plugins", multiple=True, metavar="X", help="A .py file or module whose layers may be named.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of inputs, weights and block orders.")
+@click.option("--dry-run", is_flag=True, help="Show cases, shared work, skips and estimates; measure nothing.")
+@click.option("--fresh", is_flag=True, help="Start anew instead of resuming an incomplete run.")
+def run(suites: tuple[str, ...], gpu: str | None, device: str | None, dry_run: bool, **options: Any) -> None:
+    """Measure suites: write run folders, print the answer.
+
+    SUITE is the name of a shipped suite (energybench list) or a .yaml file. Interrupting is safe: the same command
+    goes on where it stopped.
+    """
+    if gpu is not None and device is not None:
+        raise click.UsageError("--gpu and --device exclude each other")
+    chosen = _run_options(f"cuda:{gpu}" if gpu is not None else device, **options)
+    status = 0
+    for suite in suites:
+        status = max(status, _run_one(suite, chosen, dry_run=dry_run))
+    click.get_current_context().exit(status)
+
+
+@main.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+def report(runs: tuple[Path, ...]) -> None:
+    """Rebuild report.html, figures and results.csv of run folders, from the folders alone."""
+    from energybench.report.build import build_report
+    from energybench.report.terminal import print_summary
+
+    for folder in runs:
+        print_summary(build_report(folder))
+
+
+@main.command("list")
+def list_() -> None:
+    """The shipped suites, one line each."""
+    from energybench.expand import expand
+    from energybench.suite import list_suites
+
+    for suite in list_suites():
+        cases, _ = expand(suite)
+        click.echo(f"{suite.name:18} {len(cases):5} cases  {suite.about}")
+
+
+@main.command()
+@click.argument("suite")
+@click.option("--quick", is_flag=True, help="What --quick keeps.")
+def show(suite: str, quick: bool) -> None:
+    """The cases of a suite, variant by variant, and what it skips."""
+    from energybench.listing import listing
+    from energybench.suite import load_suite
+
+    click.echo(listing(load_suite(suite), quick=quick))
+
+
+@main.command()
+def schema() -> None:
+    """The JSON Schema of suite files, for editors."""
+    import json
+
+    from energybench.suite import suite_schema
+
+    click.echo(json.dumps(suite_schema(), indent=2))
+
+
+@main.command()
+def machines() -> None:
+    """The machine sheets: peaks, bandwidth and power of each."""
+    from energybench.listing import machine_lines
+
+    click.echo("\n".join(machine_lines()))
+
+
+@main.group()
+def model() -> None:
+    """The analytic models, without measuring anything."""
+
+
+@model.command("group-size")
+@click.option("--channels", type=click.IntRange(1), required=True, help="C, input and output channels.")
+@click.option("--size", type=click.IntRange(1), required=True, help="Output side in pixels.")
+@click.option("--kernel", type=click.IntRange(1), default=3, show_default=True, help="Filter side.")
+@click.option("--batch", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--dtype", default="float32", show_default=True)
+@click.option("--machine", required=True, help="Machine sheet (energybench machines).")
+@click.option("--group-overhead", metavar="TIME", help="Time each group costs, e.g. 10ns; default: none is known.")
+def group_size(**options: Any) -> None:
+    """Optimum group size of one grouped convolution: each named model, its optimum, knee and divisor choice."""
+    from energybench.listing import group_size_lines
+
+    click.echo("\n".join(group_size_lines(**options)))
+
+
+def _run_options(device: str | None, **given: Any) -> RunOptions:
+    from energybench.expand import parse_setting
+    from energybench.session import RunOptions
+    from energybench.suite import parse_duration_s, parse_precision
+
+    try:
+        precision = parse_precision(given["precision"]) if given["precision"] else None
+        budget_s = parse_duration_s(given["budget"]) if given["budget"] else None
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    return RunOptions(
+        device=device,
+        meter=given["meter"],
+        output=given["output"],
+        quick=given["quick"],
+        precision=precision,
+        budget_s=budget_s,
+        only=given["only"],
+        settings=dict(parse_setting(text) for text in given["settings"]),
+        plugins=given["plugins"],
+        fresh=given["fresh"],
+        seed=given["seed"],
+        command=("energybench", *sys.argv[1:]),
+    )
+
+
+def _run_one(name: str, options: RunOptions, *, dry_run: bool) -> int:
+    """Measure one suite; returns the exit status."""
+    from rich.console import Console
+
+    from energybench.listing import study_lines
+    from energybench.progress import reporter
+    from energybench.session import open_station, plan_study, run_study
+    from energybench.suite import load_suite
+
+    stderr = Console(stderr=True)
+    suite = load_suite(name)
+    station = open_station(options)
+    try:
+        for note in station.notes:
+            stderr.print(note, highlight=False, markup=False)
+        study = plan_study(suite, station, options)
+        if dry_run:
+            click.echo("\n".join(study_lines(study, station)))
+            return 0
+        progress = reporter(stderr, study.works * study.plan.windows, suite.name)
+        try:
+            folder = run_study(study, station, options, progress)
+        except KeyboardInterrupt:
+            stderr.print("interrupted; what was measured is kept. Run the same command again to go on.", markup=False)
+            raise
+        finally:
+            progress.close()
+    finally:
+        station.close()
+    from energybench.report.build import build_report
+    from energybench.report.terminal import print_summary
+
+    summary = build_report(folder)
+    print_summary(summary)
+    return _status(summary, quick=options.quick)
+
+
+def _status(summary: Any, *, quick: bool) -> int:
+    """4 where cases failed or missed the precision; never for --quick, never for having no meter."""
+    cases = summary.cases
+    if (cases["status"] == "failed").any():
+        return EXIT_MISSED
+    missed = cases["flags"].fillna("").str.split().apply(lambda flags: "wide" in flags).any()
+    return EXIT_MISSED if missed and not quick else 0
+
+
+def _printable(text: str) -> str:
+    """Text without control characters, which a hostile name could send to the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)

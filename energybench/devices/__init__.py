@@ -1,0 +1,97 @@
+"""Where does the work run? One interface for a CUDA GPU, the CPU and a simulated board.
+
+A device prepares a piece of work once, then runs it as a gapless loop that the caller keeps fed while it polls the
+meter. Nothing here reads a meter, computes a statistic or prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from energybench.clock import Clock
+from energybench.workload import WorkPlan
+
+
+class Stamp(NamedTuple):
+    """A moment of a loop, on the device's clock: ``iterations`` were done by ``time_s``."""
+
+    time_s: float
+    iterations: int
+
+
+@dataclass(frozen=True)
+class LatencySamples:
+    """The latency pass: seconds per iteration, each sample the mean of ``iterations_per_sample`` iterations."""
+
+    samples_s: tuple[float, ...]
+    iterations_per_sample: int
+
+
+@dataclass(frozen=True)
+class DeviceFacts:
+    """What a device is, for ``run.json``; ``details`` is JSON-able and free of user and host names."""
+
+    name: str
+    title: str
+    uuid: str | None = None
+    pci_bus_id: str | None = None
+    memory_bytes: int | None = None
+    l2_bytes: int | None = None
+    simulated: bool = False
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+class Prepared(Protocol):
+    """A piece of work that is ready to loop: built, warm, captured or compiled."""
+
+    plan: WorkPlan
+    launch: str
+    compile_s: float
+    peak_memory_bytes: int | None
+    iteration_s: float
+    notes: tuple[str, ...]
+
+
+class Loop(Protocol):
+    """A running gapless loop."""
+
+    def feed(self) -> None:
+        """Keep enough work queued that the device does not run dry for the next 0.1 s."""
+
+    def stop(self) -> Sequence[Stamp]:
+        """End the loop after what is queued; returns its stamps, the first with zero iterations.
+
+        Raises:
+            CaseError: the work failed while looping.
+        """
+
+
+class Device(Protocol):
+    """A device to run work on. A resource: close it."""
+
+    clock: Clock
+    facts: DeviceFacts
+
+    def prepare(self, plan: WorkPlan) -> Prepared:
+        """Build, warm up and capture ``plan``'s work.
+
+        Raises:
+            CaseError: it cannot run here (memory, dtype, an operator that is missing, ...).
+        """
+
+    def latency_samples(self, prepared: Prepared, budget_s: float) -> LatencySamples:
+        """Time single iterations for about ``budget_s`` seconds."""
+
+    def loop(self, prepared: Prepared) -> Loop:
+        """Start looping ``prepared`` without gaps."""
+
+    def free_memory_bytes(self) -> int | None:
+        """Memory that new work may take; None where there is no useful limit."""
+
+    def release(self, prepared: Prepared) -> None:
+        """Give back what ``prepare`` took."""
+
+    def close(self) -> None:
+        """End the use of the device."""

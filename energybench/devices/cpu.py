@@ -1,0 +1,169 @@
+"""How does work run on the host's CPU? A worker thread loops, the main thread stays free to poll a meter."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from energybench.clock import Clock, RealClock
+from energybench.devices import DeviceFacts, LatencySamples, Prepared, Stamp
+from energybench.errors import CaseError, one_line
+from energybench.workload import Built, WorkPlan, build
+
+CHUNK_S = 2e-3
+"""A stamp is taken about this often: often enough for edges, seldom enough to cost nothing."""
+
+MIN_SAMPLES = 5
+MAX_SAMPLES = 2000
+WARM_UP = 3
+
+
+class CpuPrepared:
+    """A built and warm module on the CPU."""
+
+    def __init__(self, plan: WorkPlan, built: Built, compile_s: float, iteration_s: float) -> None:
+        self.plan = plan
+        self.built: Built | None = built
+        self.launch = "compiled" if plan.case.compile else "eager"
+        self.compile_s = compile_s
+        self.peak_memory_bytes: int | None = None
+        self.iteration_s = iteration_s
+        self.notes: tuple[str, ...] = ()
+
+    def step(self, iteration: int) -> None:
+        """Run one iteration."""
+        if self.built is None:
+            raise CaseError("the work was already released")
+        self.built.step(iteration)
+
+
+class CpuLoop:
+    """A loop in a worker thread; PyTorch leaves the interpreter lock while its kernels run."""
+
+    def __init__(self, prepared: CpuPrepared, clock: Clock) -> None:
+        self._prepared = prepared
+        self._clock = clock
+        self._halt = threading.Event()
+        self._stamps = [Stamp(clock.now_s(), 0)]
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="energybench-loop", daemon=True)
+        self._thread.start()
+
+    def feed(self) -> None:
+        """Nothing to queue: the worker feeds itself; only looks whether it still lives."""
+        if self._error is not None:
+            self.stop()
+
+    def stop(self) -> Sequence[Stamp]:
+        """Wait for the running chunk and return the stamps."""
+        self._halt.set()
+        self._thread.join()
+        if self._error is not None:
+            raise CaseError(f"failed while looping: {one_line(self._error)}") from self._error
+        return tuple(self._stamps)
+
+    def _run(self) -> None:
+        chunk = max(1, int(CHUNK_S / max(self._prepared.iteration_s, 1e-9)))
+        done = 0
+        try:
+            while not self._halt.is_set():
+                for _ in range(chunk):
+                    self._prepared.step(done)
+                    done += 1
+                self._stamps.append(Stamp(self._clock.now_s(), done))
+        except Exception as error:  # noqa: BLE001  (whatever a user's layer raises must reach the main thread)
+            self._error = error
+
+
+class CpuDevice:
+    """The host's CPU, with PyTorch's own thread pool."""
+
+    def __init__(self, *, seed: int = 0, plugins: Sequence[str] = ()) -> None:
+        self.clock: Clock = RealClock()
+        self._seed = seed
+        self._plugins = tuple(plugins)
+        self.facts = DeviceFacts(
+            name="cpu",
+            title=_cpu_title(),
+            memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            l2_bytes=_last_level_cache_bytes(),
+            details={"threads": torch.get_num_threads(), "capability": torch.backends.cpu.get_cpu_capability()},
+        )
+
+    def prepare(self, plan: WorkPlan) -> CpuPrepared:
+        """Build and warm up; raises CaseError when the work cannot run here."""
+        begin_s = self.clock.now_s()
+        try:
+            built = build(
+                plan,
+                torch.device("cpu"),
+                seed=self._seed,
+                plugins=self._plugins,
+                l2_bytes=self.facts.l2_bytes or 0,
+            )
+            for i in range(WARM_UP):
+                built.step(i)
+            warm_s = self.clock.now_s()
+            for i in range(WARM_UP):
+                built.step(i)
+            now_s = self.clock.now_s()
+        except (RuntimeError, TypeError, ValueError, NotImplementedError, MemoryError) as error:
+            raise CaseError(one_line(error)) from error
+        return CpuPrepared(plan, built, warm_s - begin_s, (now_s - warm_s) / WARM_UP)
+
+    def latency_samples(self, prepared: Prepared, budget_s: float) -> LatencySamples:
+        """Time single iterations by the host's clock."""
+        work = _own(prepared)
+        samples: list[float] = []
+        end_s = self.clock.now_s() + budget_s
+        before_s = self.clock.now_s()
+        while len(samples) < MIN_SAMPLES or (before_s < end_s and len(samples) < MAX_SAMPLES):
+            work.step(len(samples))
+            now_s = self.clock.now_s()
+            samples.append(now_s - before_s)
+            before_s = now_s
+        return LatencySamples(tuple(samples), 1)
+
+    def loop(self, prepared: Prepared) -> CpuLoop:
+        """Start the worker thread."""
+        return CpuLoop(_own(prepared), self.clock)
+
+    def free_memory_bytes(self) -> int | None:
+        """What the kernel says could be taken without swapping."""
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+
+    def release(self, prepared: Prepared) -> None:
+        """Drop module and inputs."""
+        _own(prepared).built = None
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def _own(prepared: Prepared) -> CpuPrepared:
+    if not isinstance(prepared, CpuPrepared):
+        raise TypeError("this work was prepared by another device")
+    return prepared
+
+
+def _cpu_title() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _last_level_cache_bytes() -> int | None:
+    try:
+        size = os.sysconf("SC_LEVEL3_CACHE_SIZE") or os.sysconf("SC_LEVEL2_CACHE_SIZE")
+    except (ValueError, OSError):
+        return None
+    return size if size > 0 else None

@@ -1,0 +1,291 @@
+"""How does work run on a CUDA GPU? As CUDA graphs of many iterations, queued ahead, timed by events on their stream.
+
+One replay lasts at least a few milliseconds, so that launches and event resolution (0.5 us) are below 0.1 %. What
+cannot be captured runs eagerly, chunk by chunk, and says so (`launch`): gaps between its kernels change its joules.
+
+Source: `measurement.md` 4.1 to 4.3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import torch
+
+from energybench.clock import Clock, RealClock
+from energybench.devices import DeviceFacts, LatencySamples, Prepared, Stamp
+from energybench.errors import CaseError, DeviceError, one_line
+from energybench.workload import Built, WorkPlan, build
+
+CHUNK_S = 5e-3
+"""Length of one replay: 1000 times the launch of a graph, short beside any sensor's refresh."""
+
+QUEUED_S = 0.15
+"""Work kept queued ahead, longer than the longest pause between two polls of the meter."""
+
+MAX_NODES = 20_000
+SHORT_S = 50e-6
+"""Iterations shorter than this are timed in groups spanning ``GROUP_S``: events resolve 0.5 us."""
+GROUP_S = 500e-6
+MIN_SAMPLES = 20
+MAX_SAMPLES = 2000
+WARM_UP = 5
+
+
+class CudaPrepared:
+    """Work that is built, warm and, where possible, captured."""
+
+    def __init__(self, plan: WorkPlan, built: Built, stream: torch.cuda.Stream) -> None:
+        self.plan = plan
+        self.built: Built | None = built
+        self.stream = stream
+        self.launch = "eager"
+        self.compile_s = 0.0
+        self.peak_memory_bytes: int | None = None
+        self.iteration_s = 0.0
+        self.notes: tuple[str, ...] = ()
+        self.chunk = 1
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.group = 1
+        self.group_graph: torch.cuda.CUDAGraph | None = None
+
+    def run_chunk(self) -> None:
+        """Queue one chunk on the work's stream."""
+        if self.graph is not None:
+            self.graph.replay()
+        else:
+            self._run_eagerly(self.chunk)
+
+    def run_group(self) -> None:
+        """Queue one group of the latency pass."""
+        if self.group_graph is not None:
+            self.group_graph.replay()
+        else:
+            self._run_eagerly(self.group)
+
+    def _run_eagerly(self, iterations: int) -> None:
+        if self.built is None:
+            raise CaseError("the work was already released")
+        for i in range(iterations):
+            self.built.step(i)
+
+
+class CudaLoop:
+    """A gapless loop: chunks are queued ahead of the GPU, each followed by an event."""
+
+    def __init__(self, prepared: CudaPrepared, clock: Clock) -> None:
+        self._work = prepared
+        self._events: list[torch.cuda.Event] = []
+        self._pending: deque[torch.cuda.Event] = deque()
+        chunk_s = max(prepared.iteration_s * prepared.chunk, 1e-6)
+        self._depth = max(2, math.ceil(QUEUED_S / chunk_s))
+        self._begin = torch.cuda.Event(enable_timing=True)
+        with torch.cuda.stream(prepared.stream):
+            prepared.stream.synchronize()
+            self._begin.record(prepared.stream)
+            self._begin.synchronize()
+        self._begin_s = clock.now_s()
+        self.feed()
+
+    def feed(self) -> None:
+        """Queue chunks until enough of them wait."""
+        while self._pending and self._pending[0].query():
+            self._pending.popleft()
+        with torch.cuda.stream(self._work.stream):
+            while len(self._pending) < self._depth:
+                self._work.run_chunk()
+                event = torch.cuda.Event(enable_timing=True)
+                event.record(self._work.stream)
+                self._events.append(event)
+                self._pending.append(event)
+
+    def stop(self) -> Sequence[Stamp]:
+        """Wait for what is queued and turn the events into stamps on the host's clock."""
+        try:
+            self._work.stream.synchronize()
+        except RuntimeError as error:
+            raise CaseError(f"failed while looping: {one_line(error)}") from error
+        stamps = [Stamp(self._begin_s, 0)]
+        for i, event in enumerate(self._events, start=1):
+            stamps.append(Stamp(self._begin_s + self._begin.elapsed_time(event) * 1e-3, i * self._work.chunk))
+        return tuple(stamps)
+
+
+class CudaDevice:
+    """One CUDA GPU, found by PyTorch's index (which follows CUDA_VISIBLE_DEVICES) or by UUID.
+
+    Raises:
+        DeviceError: there is no such GPU, or PyTorch cannot use it.
+    """
+
+    def __init__(self, which: str = "0", *, seed: int = 0, plugins: Sequence[str] = ()) -> None:
+        self.clock: Clock = RealClock()
+        self._seed = seed
+        self._plugins = tuple(plugins)
+        index = _find(which)
+        self._device = torch.device("cuda", index)
+        try:
+            torch.cuda.set_device(self._device)
+            torch.zeros(1, device=self._device)
+            torch.cuda.synchronize(self._device)
+        except RuntimeError as error:
+            raise DeviceError(
+                f"PyTorch cannot use it: {one_line(error)}",
+                where=f"cuda:{index}",
+                remedy="compare `nvidia-smi` with `python -c 'import torch; print(torch.version.cuda)'`",
+            ) from error
+        properties = torch.cuda.get_device_properties(self._device)
+        self.facts = DeviceFacts(
+            name=f"cuda:{index}",
+            title=properties.name,
+            uuid=f"GPU-{properties.uuid}",
+            pci_bus_id=_pci_bus_id(properties),
+            memory_bytes=properties.total_memory,
+            l2_bytes=properties.L2_cache_size,
+            details={
+                "compute_capability": f"{properties.major}.{properties.minor}",
+                "sms": properties.multi_processor_count,
+                "cuda": str(torch.version.cuda),
+                "cudnn": torch.backends.cudnn.version(),
+                "cudnn_benchmark": True,
+            },
+        )
+        torch.backends.cudnn.benchmark = True
+
+    def prepare(self, plan: WorkPlan) -> CudaPrepared:
+        """Build, warm up, capture; raises CaseError when the work cannot run here."""
+        begin_s = self.clock.now_s()
+        try:
+            torch.cuda.reset_peak_memory_stats(self._device)
+            built = build(plan, self._device, seed=self._seed, plugins=self._plugins, l2_bytes=self.facts.l2_bytes or 0)
+            work = CudaPrepared(plan, built, torch.cuda.Stream(self._device))
+            work.stream.wait_stream(torch.cuda.current_stream(self._device))
+            with torch.cuda.stream(work.stream):
+                for i in range(max(WARM_UP, len(built.input_sets))):
+                    built.step(i)
+            work.stream.synchronize()
+            work.iteration_s = self._timed(work, lambda: built.step(0), WARM_UP) / WARM_UP
+            self._capture(work)
+            work.peak_memory_bytes = torch.cuda.max_memory_allocated(self._device)
+        except torch.cuda.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            raise CaseError(f"out of GPU memory: {one_line(error)}") from error
+        except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
+            raise CaseError(one_line(error)) from error
+        work.compile_s = self.clock.now_s() - begin_s
+        return work
+
+    def latency_samples(self, prepared: Prepared, budget_s: float) -> LatencySamples:
+        """Time single iterations (or groups of short ones) by a pair of events each."""
+        work = _own(prepared)
+        wanted = int(budget_s / max(work.iteration_s * work.group, 1e-6))
+        count = min(max(wanted, MIN_SAMPLES), MAX_SAMPLES)
+        pairs = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(count)]
+        with torch.cuda.stream(work.stream):
+            for before, after in pairs:
+                before.record(work.stream)
+                work.run_group()
+                after.record(work.stream)
+        work.stream.synchronize()
+        samples = tuple(before.elapsed_time(after) * 1e-3 / work.group for before, after in pairs)
+        return LatencySamples(samples, work.group)
+
+    def loop(self, prepared: Prepared) -> CudaLoop:
+        """Start a loop."""
+        return CudaLoop(_own(prepared), self.clock)
+
+    def free_memory_bytes(self) -> int | None:
+        """Free device memory, as the driver says."""
+        return torch.cuda.mem_get_info(self._device)[0]
+
+    def release(self, prepared: Prepared) -> None:
+        """Drop module, inputs and graphs."""
+        work = _own(prepared)
+        work.graph = work.group_graph = work.built = None
+        torch.cuda.empty_cache()
+
+    def close(self) -> None:
+        """Wait for the device."""
+        torch.cuda.synchronize(self._device)
+
+    def _capture(self, work: CudaPrepared) -> None:
+        """Capture a chunk and a latency group as graphs; fall back to eager chunks and say why."""
+        built = work.built
+        if built is None:
+            raise CaseError("the work was already released")
+        sets = len(built.input_sets)
+        nodes = max(1, len(work.plan.operators))
+        try:
+            probe = self._captured(work, sets)
+            work.iteration_s = self._timed(work, probe.replay, WARM_UP) / (WARM_UP * sets)
+            rounds = max(1, math.ceil(CHUNK_S / max(work.iteration_s * sets, 1e-7)))
+            work.chunk = sets * min(rounds, max(1, MAX_NODES // (nodes * sets)))
+            work.group = max(1, math.ceil(GROUP_S / work.iteration_s)) if work.iteration_s < SHORT_S else 1
+            work.graph = self._captured(work, work.chunk)
+            work.group_graph = self._captured(work, work.group)
+            work.launch = "graph"
+        except RuntimeError as error:
+            torch.cuda.synchronize(self._device)
+            work.graph = work.group_graph = None
+            work.chunk = max(1, round(CHUNK_S / max(work.iteration_s, 1e-7)))
+            work.group = max(1, math.ceil(GROUP_S / work.iteration_s)) if work.iteration_s < SHORT_S else 1
+            work.notes = (f"not captured as a CUDA graph: {one_line(error)}",)
+
+    def _captured(self, work: CudaPrepared, iterations: int) -> torch.cuda.CUDAGraph:
+        built = work.built
+        if built is None:
+            raise CaseError("the work was already released")
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=work.stream):
+            for i in range(iterations):
+                built.step(i)
+        with torch.cuda.stream(work.stream):
+            graph.replay()
+        work.stream.synchronize()
+        return graph
+
+    def _timed(self, work: CudaPrepared, run: Callable[[], object], times: int) -> float:
+        before, after = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        with torch.cuda.stream(work.stream):
+            before.record(work.stream)
+            for _ in range(times):
+                run()
+            after.record(work.stream)
+        work.stream.synchronize()
+        return before.elapsed_time(after) * 1e-3
+
+
+def _find(which: str) -> int:
+    """The PyTorch index of a GPU given by index or UUID (with or without ``GPU-``, prefixes allowed)."""
+    count = torch.cuda.device_count()
+    if which.isdigit():
+        if int(which) < count:
+            return int(which)
+        raise DeviceError(
+            f"there is no GPU {which}; PyTorch sees {count}",
+            where="--gpu",
+            remedy="energybench doctor lists the GPUs; CUDA_VISIBLE_DEVICES renumbers them",
+        )
+    wanted = which.removeprefix("GPU-")
+    uuids = [str(torch.cuda.get_device_properties(i).uuid) for i in range(count)]
+    found = [i for i, uuid in enumerate(uuids) if wanted and uuid.startswith(wanted)]
+    if len(found) == 1:
+        return found[0]
+    seen = ", ".join(f"GPU-{uuid}" for uuid in uuids) or "none"
+    raise DeviceError(f"no single GPU has the UUID {which!r}; PyTorch sees {seen}", where="--gpu")
+
+
+def _pci_bus_id(properties: object) -> str | None:
+    parts = [getattr(properties, name, None) for name in ("pci_domain_id", "pci_bus_id", "pci_device_id")]
+    if any(part is None for part in parts):
+        return None
+    domain, bus, device = parts
+    return f"{domain:08X}:{bus:02X}:{device:02X}.0"
+
+
+def _own(prepared: Prepared) -> CudaPrepared:
+    if not isinstance(prepared, CudaPrepared):
+        raise TypeError("this work was prepared by another device")
+    return prepared

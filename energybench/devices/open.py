@@ -1,0 +1,160 @@
+"""Which device and which meter? The ones that were named, or the best there is, said in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from energybench.devices import Device
+from energybench.devices.simulated import SimulatedDevice
+from energybench.errors import DeviceError, MeterError
+from energybench.meters import Capabilities, Meter, NoMeter, open_meter
+from energybench.sensor import PROFILES, SensorProfile, assumed_profile, rapl_profile
+
+DEFAULT_SIMULATION = "h200"
+DRIVER_SIGNS = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg")
+"""Where a loaded NVIDIA driver shows, natively and under WSL."""
+
+SIMULATED_SENSORS = (
+    ("h100", "h100"),
+    ("h200", "h200"),
+    ("gh200", "gh200"),
+    ("a100", "a100"),
+    ("v100", "volta"),
+    ("p100", "pascal"),
+    ("p4000", "pascal"),
+    ("t4", "turing"),
+    ("a10", "ga10x-fast"),
+    ("rtx-", "consumer-500ms"),
+    ("l4", "ga10x-fast"),
+)
+"""Sensor profile of a simulated board, by the beginning of its machine's name; others get the H200's."""
+
+
+def open_device(name: str | None, *, seed: int = 0, plugins: Sequence[str] = ()) -> tuple[Device, tuple[str, ...]]:
+    """Open a device by name, or choose one.
+
+    Args:
+        name: ``cuda:0``, ``cuda:GPU-...``, ``cpu``, ``sim:h200``; None chooses the first usable CUDA GPU, or a
+            simulated H200 where there is no NVIDIA driver.
+        seed: of everything random.
+        plugins: modules or files whose layers may be built.
+
+    Returns:
+        The device, and what the user should be told of the choice.
+
+    Raises:
+        DeviceError: it cannot be used.
+    """
+    if name is None:
+        return _best_device(seed, plugins)
+    kind, _, which = name.partition(":")
+    if kind == "cuda":
+        return _cuda(which or "0", seed, plugins), ()
+    if name == "cpu":
+        from energybench.devices.cpu import CpuDevice
+
+        return CpuDevice(seed=seed, plugins=plugins), ()
+    if kind == "sim":
+        machine = which or DEFAULT_SIMULATION
+        return SimulatedDevice(machine, seed=seed), (f"simulated {machine}: nothing is measured",)
+    raise DeviceError(
+        f"there is no device {name!r}", where="--device", remedy="cuda:0, cpu, or sim:h200 (energybench machines)"
+    )
+
+
+def open_meter_for(
+    device: Device, name: str | None, *, seed: int = 0
+) -> tuple[Meter, Capabilities, SensorProfile | None, bool]:
+    """Open the meter that was named, or the device's own.
+
+    Returns:
+        The meter; what it can do; what is known of its sensor; whether it watches another device than the working one.
+
+    Raises:
+        MeterError: a meter that was asked for gives no joules here.
+    """
+    own = {"cuda": "nvml", "cpu": "rapl", "sim": "sim"}[device.facts.name.split(":")[0]]
+    chosen = name or own
+    try:
+        meter, profile = _opened(chosen, device, seed)
+    except MeterError as error:
+        if name is not None:
+            raise
+        return _without(device, f"{error.what}. {error.remedy}".strip())
+    capabilities = meter.probe()
+    if not capabilities.kinds and chosen != "none":
+        if name is not None:
+            meter.close()
+            raise MeterError(capabilities.energy_reason or "it offers no reading", where=f"--meter {name}")
+        meter.close()
+        return _without(device, capabilities.energy_reason)
+    sensor = profile or _sensor_of(chosen, meter, capabilities)
+    return meter, capabilities, sensor, chosen not in (own, "none")
+
+
+def _opened(name: str, device: Device, seed: int) -> tuple[Meter, SensorProfile | None]:
+    facts = device.facts
+    if name == "sim":
+        if not isinstance(device, SimulatedDevice):
+            raise MeterError("a simulated meter needs a simulated device", remedy="--device sim:h200")
+        profile = _simulated_profile(device.machine.name)
+        meter = open_meter("sim", clock=device.clock, true_energy_j=device.power.energy_j, profile=profile, seed=seed)
+        return meter, profile
+    if facts.simulated and name != "none":
+        raise MeterError(f"{name} cannot watch a simulated device", where=f"--meter {name}", remedy="leave --meter out")
+    return open_meter(name, clock=device.clock, device_uuid=facts.uuid, pci_bus_id=facts.pci_bus_id), None
+
+
+def _without(device: Device, reason: str) -> tuple[Meter, Capabilities, None, bool]:
+    meter = NoMeter(device.clock, reason)
+    return meter, meter.probe(), None, False
+
+
+def _sensor_of(name: str, meter: Meter, capabilities: Capabilities) -> SensorProfile | None:
+    if name == "rapl":
+        return rapl_profile()
+    if name == "nvml":
+        board = meter.describe()
+        return assumed_profile(
+            str(board.get("architecture", "")),
+            str(board.get("brand", "")),
+            board_name=str(board.get("name", "")),
+            kinds=capabilities.kinds,
+        )
+    return None
+
+
+def _simulated_profile(machine: str) -> SensorProfile:
+    name = next((profile for start, profile in SIMULATED_SENSORS if machine.startswith(start)), DEFAULT_SIMULATION)
+    return PROFILES.get(name, PROFILES[DEFAULT_SIMULATION])
+
+
+def _best_device(seed: int, plugins: Sequence[str]) -> tuple[Device, tuple[str, ...]]:
+    import torch
+
+    if torch.cuda.is_available():
+        device = _cuda("0", seed, plugins)
+        return device, (f"measuring on {device.facts.title} ({device.facts.name}, the first usable GPU)",)
+    if any(Path(sign).exists() for sign in DRIVER_SIGNS):
+        raise DeviceError(
+            "an NVIDIA driver is loaded, but PyTorch cannot use it",
+            why="measuring something else without being asked would mislead",
+            remedy="install a CUDA build of torch that fits the driver, or say --device cpu or --device sim:h200",
+        )
+    device = SimulatedDevice(DEFAULT_SIMULATION, seed=seed)
+    return device, ("no NVIDIA driver here: simulating an H200 (--device cpu measures this machine)",)
+
+
+def _cuda(which: str, seed: int, plugins: Sequence[str]) -> Device:
+    import torch
+
+    from energybench.devices.cuda import CudaDevice
+
+    if not torch.cuda.is_available():
+        raise DeviceError(
+            "PyTorch sees no usable CUDA GPU",
+            where=f"cuda:{which}",
+            remedy="check nvidia-smi and that torch is a CUDA build; --device cpu and --device sim:h200 need none",
+        )
+    return CudaDevice(which, seed=seed, plugins=plugins)

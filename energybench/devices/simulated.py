@@ -1,0 +1,166 @@
+"""How does work run where there is no GPU? On a simulated board whose time is virtual and whose truth is known.
+
+The same runner, estimators and report work on it; only shapes and costs are used, never values. Windows vary a
+little in speed and power (seeded), as real ones do.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from energybench.clock import VirtualClock
+from energybench.devices import DeviceFacts, LatencySamples, Prepared, Stamp
+from energybench.devices.truth import WorkTruth, constants, work_truth
+from energybench.machine import Machine, load_machine
+from energybench.workload import WorkPlan
+
+WINDOW_SD = 1e-3
+"""Relative spread of speed and of power from window to window."""
+SAMPLE_SD = 5e-3
+"""Relative spread of single iterations."""
+CHUNK_S = 5e-3
+COMPILE_S = 0.05
+MAX_SAMPLES = 2000
+REMEMBERED_S = 100.0
+
+
+class BoardPower:
+    """True power of the board over time, piecewise constant, with its exact integral.
+
+    Args:
+        idle_w: power at the start.
+        drift_per_s: relative growth of power per second, as a warming board has.
+    """
+
+    def __init__(self, idle_w: float, drift_per_s: float = 0.0) -> None:
+        self._starts = [0.0]
+        self._watts = [idle_w]
+        self._joules = [0.0]
+        self._drift = drift_per_s
+
+    def set(self, time_s: float, power_w: float) -> None:
+        """From ``time_s`` on the board draws ``power_w`` (times the drift); times must not decrease."""
+        joules = self.energy_j(time_s)
+        self._starts.append(time_s)
+        self._watts.append(power_w)
+        self._joules.append(joules)
+        if len(self._starts) > 256 and self._starts[128] < time_s - REMEMBERED_S:
+            del self._starts[:128], self._watts[:128], self._joules[:128]
+
+    def energy_j(self, time_s: float) -> float:
+        """Exact joules drawn since time 0 up to ``time_s``."""
+        i = max(bisect.bisect_right(self._starts, time_s) - 1, 0)
+        start_s = self._starts[i]
+        length_s = time_s - start_s
+        mean = 1 + self._drift * (start_s + 0.5 * length_s)
+        return self._joules[i] + self._watts[i] * length_s * mean
+
+
+class SimulatedPrepared:
+    """Work whose truth is known; nothing is built."""
+
+    launch = "simulated"
+
+    def __init__(self, plan: WorkPlan, truth: WorkTruth) -> None:
+        self.plan = plan
+        self.truth = truth
+        self.compile_s = COMPILE_S
+        self.peak_memory_bytes: int | None = None
+        self.iteration_s = truth.latency_s
+        self.notes: tuple[str, ...] = ()
+
+
+class SimulatedLoop:
+    """A loop of constant speed and power on the virtual clock."""
+
+    def __init__(self, device: SimulatedDevice, work: SimulatedPrepared, speed: float, power: float) -> None:
+        self._device = device
+        self._begin_s = device.clock.now_s()
+        self._iteration_s = work.truth.latency_s * speed
+        self._chunk = max(1, math.ceil(CHUNK_S / self._iteration_s))
+        device.power.set(self._begin_s, work.truth.power_w * power)
+
+    def feed(self) -> None:
+        """Nothing to queue."""
+
+    def stop(self) -> Sequence[Stamp]:
+        """Finish the running chunk and let the board fall back to active idle."""
+        chunk_s = self._chunk * self._iteration_s
+        chunks = max(1, math.ceil((self._device.clock.now_s() - self._begin_s) / chunk_s))
+        end_s = self._begin_s + chunks * chunk_s
+        self._device.clock.sleep_until(end_s)
+        self._device.power.set(end_s, self._device.machine.idle_w)
+        return tuple(Stamp(self._begin_s + i * chunk_s, i * self._chunk) for i in range(chunks + 1))
+
+
+class SimulatedDevice:
+    """A simulated board.
+
+    Args:
+        machine_name: machine sheet it is built from, as in ``sim:h200``.
+        seed: of everything random.
+        drift_per_s: relative growth of true power per second (for tests of drift balancing).
+
+    Raises:
+        MachineError: there is no such sheet.
+    """
+
+    def __init__(self, machine_name: str, *, seed: int = 0, drift_per_s: float = 0.0) -> None:
+        self.clock = VirtualClock()
+        self.machine: Machine = load_machine(machine_name)
+        self.power = BoardPower(self.machine.idle_w, drift_per_s)
+        self._random = np.random.default_rng([seed, 0xB0A2D])
+        self.facts = DeviceFacts(
+            name=f"sim:{self.machine.name}",
+            title=f"simulated {self.machine.title}",
+            l2_bytes=int(self.machine.l2_bytes) if self.machine.l2_bytes else None,
+            simulated=True,
+        )
+
+    def prepare(self, plan: WorkPlan) -> SimulatedPrepared:
+        """Find the truth of the work's operators."""
+        self.clock.sleep_until(self.clock.now_s() + COMPILE_S)
+        return SimulatedPrepared(plan, work_truth(plan.operators, self.machine))
+
+    def latency_samples(self, prepared: Prepared, budget_s: float) -> LatencySamples:
+        """Single iterations, log-normally spread around the truth."""
+        work = _own(prepared)
+        count = int(min(max(budget_s / work.truth.latency_s, 20), MAX_SAMPLES))
+        samples = work.truth.latency_s * np.exp(self._random.normal(0, SAMPLE_SD, count))
+        self.power.set(self.clock.now_s(), work.truth.power_w)
+        self.clock.sleep_until(self.clock.now_s() + float(samples.sum()))
+        self.power.set(self.clock.now_s(), self.machine.idle_w)
+        return LatencySamples(tuple(samples.tolist()), 1)
+
+    def loop(self, prepared: Prepared) -> SimulatedLoop:
+        """Start a loop whose speed and power differ a little from the truth."""
+        speed, power = np.exp(self._random.normal(0, WINDOW_SD, 2))
+        return SimulatedLoop(self, _own(prepared), float(speed), float(power))
+
+    def truth(self, prepared: Prepared) -> WorkTruth:
+        """What a perfect measurement of this work would find."""
+        return _own(prepared).truth
+
+    def hidden_constants(self) -> dict[str, float]:
+        """The board's hidden constants."""
+        return constants(self.machine)
+
+    def free_memory_bytes(self) -> int | None:
+        """No limit: nothing is built."""
+        return None
+
+    def release(self, prepared: Prepared) -> None:
+        """Nothing was taken."""
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def _own(prepared: Prepared) -> SimulatedPrepared:
+    if not isinstance(prepared, SimulatedPrepared):
+        raise TypeError("this work was prepared by another device")
+    return prepared

@@ -1,0 +1,76 @@
+"""What can go wrong that a user can mend, and how it is told.
+
+    EnergyBenchError            exit 2
+    |-- SuiteError              a suite, or a name in it, is wrong           exit 2
+    |-- MachineError            a machine sheet is wrong or unknown          exit 2
+    |-- RunFolderError          a run folder cannot be read, written, merged exit 2
+    |-- DeviceError             a device that was asked for is not usable    exit 3
+    |-- MeterError              a meter that was asked for is not usable     exit 3
+    `-- CaseError               one case failed; becomes a row, never an end
+
+Every message answers four questions: where, what, why it matters for the number, what to type next.
+"""
+
+from __future__ import annotations
+
+
+class EnergyBenchError(Exception):
+    """A fault the user can mend.
+
+    Args:
+        what: what is wrong, one clause, with the offending value.
+        where: file, line and field, or the device or file concerned.
+        why: why it matters for the number.
+        remedy: what to type or change next.
+    """
+
+    exit_code = 2
+
+    def __init__(self, what: str, *, where: str = "", why: str = "", remedy: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.why = why
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        lines = [f"{self.where}: {self.what}" if self.where else self.what]
+        if self.why:
+            lines.append(f"  why it matters: {self.why}")
+        if self.remedy:
+            lines.append(f"  try: {self.remedy}")
+        return "\n".join(lines)
+
+
+class SuiteError(EnergyBenchError):
+    """A suite file, or a layer or network named in it, is wrong."""
+
+
+class MachineError(EnergyBenchError):
+    """A machine sheet is wrong or unknown."""
+
+
+class RunFolderError(EnergyBenchError):
+    """A run folder cannot be read, written, resumed or compared."""
+
+
+class DeviceError(EnergyBenchError):
+    """A device that was asked for is not usable."""
+
+    exit_code = 3
+
+
+class MeterError(EnergyBenchError):
+    """A meter that was asked for is not usable."""
+
+    exit_code = 3
+
+
+class CaseError(EnergyBenchError):
+    """One case could not be measured; the runner turns it into a row with this reason."""
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of any exception, with its type: what fits into a row."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

@@ -1,0 +1,265 @@
+"""Which cases does a suite come to? Variants times points, references substituted, skips with their reasons."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from math import prod
+from typing import Any
+
+import yaml
+
+from energybench.catalogue import is_network
+from energybench.errors import SuiteError
+from energybench.spelling import did_you_mean
+from energybench.suite_axes import Axes, narrow
+from energybench.suite_model import OPTIONS, Accuracy, Scalar, Skip, Suite, Variant
+from energybench.suite_yaml import Keys
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """An input tensor: its shape, and for token ids the number they stay below."""
+
+    shape: tuple[int, ...]
+    integers: int | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """One variant at one point of the axes.
+
+    Attributes:
+        id: readable, stable, unique in the suite: ``FgGC g=32 | channels=128 size=56 batch=1 dtype=float16``.
+        suite: the suite's name.
+        variant: one way to do the job.
+        layer: what is built, as the suite names it.
+        args: its arguments, references substituted.
+        inputs: what it is given.
+        point: every field of every axis at this case (``repeat`` apart).
+        comparison: the point in words; the same for all variants there.
+        batch: inferences of one iteration.
+        dtype: number format (``float32`` is strict, ``tf32`` its own value).
+        layout: ``contiguous`` or ``channels_last``.
+        mode: ``inference`` or ``training``.
+        cache: ``rotated`` (through buffers larger than twice L2) or ``hot``.
+        repeat: weight of this case in totals.
+        baseline: the variant others are judged against.
+        pair: the variant it is matched with in MACs.
+        compile: whether torch.compile is used.
+        equivalent: outputs must agree with the baseline's, given the same weights.
+        accuracy: top-1 accuracy, where the suite says it.
+        source: the suite file, for messages.
+        lines: line of the variant (key ``""``) and of its arguments in that file.
+    """
+
+    id: str
+    suite: str
+    variant: str
+    layer: str
+    args: Mapping[str, Any]
+    inputs: tuple[TensorSpec, ...]
+    point: Mapping[str, Scalar]
+    comparison: str
+    batch: int
+    dtype: str
+    layout: str
+    mode: str
+    cache: str
+    repeat: int
+    baseline: str
+    pair: str | None = None
+    compile: bool = False
+    equivalent: bool = False
+    accuracy: Accuracy | None = None
+    source: str = field(default="", compare=False, repr=False)
+    lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
+
+    def error(self, what: str, *, argument: str = "", why: str = "", remedy: str = "") -> SuiteError:
+        """An error that names file, line, field and case."""
+        line = self.lines.get(argument, self.lines.get("", 1))
+        place = f"variants.{self.variant}" + (f".args.{argument}" if argument else "")
+        where = f"{self.source}:{line}: {place} (case {self.id!r})"
+        return SuiteError(what, where=where, why=why, remedy=remedy)
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A case that is left out, and why."""
+
+    case_id: str
+    because: str
+
+
+def parse_setting(text: str) -> tuple[str, list[Scalar]]:
+    """Axis and values of ``AXIS=V,V`` as given on the command line; values are read as YAML would.
+
+    Raises:
+        SuiteError: it is not of that form.
+    """
+    axis, equals, values = text.partition("=")
+    try:
+        parsed = [yaml.safe_load(value) for value in values.split(",")]
+    except yaml.YAMLError:
+        parsed = [None]
+    if not equals or not axis.strip() or not all(isinstance(value, str | int | float) for value in parsed):
+        raise SuiteError(f"{text!r} is not AXIS=VALUE,VALUE", where="--set", remedy="--set batch=1,8")
+    return axis.strip(), parsed
+
+
+def expand(
+    suite: Suite,
+    *,
+    quick: bool = False,
+    only: Sequence[str] = (),
+    settings: Mapping[str, Sequence[Scalar]] | None = None,
+    max_cases: int = 100_000,
+) -> tuple[list[Case], list[Skipped]]:
+    """The cases of a suite, variants of one comparison together, and what it skips.
+
+    Args:
+        suite: what is to be measured.
+        quick: keep only what the suite's ``quick`` lists; axes it does not touch keep their first value.
+        only: globs on variant names or case ids, case ignored; the baseline is kept beside what matches.
+        settings: axis or field to values, from ``--set``; they win over ``quick``.
+        max_cases: refuse before making more.
+
+    Raises:
+        SuiteError: too many cases, a setting or glob that matches nothing, or a value that cannot be an input.
+    """
+    axes = _chosen(suite, quick, settings or {})
+    count = len(suite.variants) * prod(len(entries) for entries in axes.values())
+    if count > max_cases:
+        sizes = " x ".join(f"{axis} {len(entries)}" for axis, entries in axes.items())
+        what = f"{count} cases (variants {len(suite.variants)} x {sizes}) are more than {max_cases}"
+        raise suite.error(("axes",), what, remedy="fewer values, or --set and --only")
+    cases: list[Case] = []
+    skipped: list[Skipped] = []
+    for point in _points(axes):
+        for case in (_case(suite, name, variant, point) for name, variant in suite.variants.items()):
+            skip = next((skip for skip in suite.skip if _matches(skip, case)), None)
+            if skip is None:
+                cases.append(case)
+            else:
+                skipped.append(Skipped(case.id, skip.because))
+    _check_unique(suite, [case.id for case in cases])
+    return _only(cases, only), skipped
+
+
+def _chosen(suite: Suite, quick: bool, settings: Mapping[str, Sequence[Scalar]]) -> Axes:
+    axes: Axes = suite.entries
+    set_axes = narrow(axes, settings, lambda key, what: SuiteError(what, where=f"--set {key}"))
+    if not quick:
+        return {**axes, **set_axes}
+    quick_axes = narrow(axes, suite.quick, lambda key, what: suite.error(("quick", key), what))
+    first = {axis: entries[:1] for axis, entries in axes.items()}
+    return {**first, **quick_axes, **set_axes}
+
+
+def _points(axes: Axes) -> Iterator[dict[str, Scalar]]:
+    for entries in itertools.product(*axes.values()):
+        yield {name: value for entry in entries for name, value in entry.items()}
+
+
+def _case(suite: Suite, name: str, variant: Variant, fields: Mapping[str, Scalar]) -> Case:
+    point = {key: value for key, value in fields.items() if key != "repeat"}
+    comparison = " ".join(f"{key}={_word(value)}" for key, value in point.items())
+    layer = _substituted(variant.layer, point)
+    if not isinstance(layer, str):
+        raise suite.error(("variants", name, "layer"), f"{variant.layer} stands for {layer!r}, not for a layer's name")
+    inputs = tuple(_tensor(suite, keys, point) for keys in range(len(suite.tensors)))
+    options = {
+        option: str(point.get(option) or getattr(variant, option, None) or values[0])
+        for option, values in OPTIONS.items()
+    }
+    if "cache" not in point and variant.cache is None and is_network(layer):
+        options["cache"] = "hot"
+    keys = ("variants", name, "args")
+    return Case(
+        id=f"{name} | {comparison}" if comparison else name,
+        suite=suite.name,
+        variant=name,
+        layer=layer,
+        args=_substituted(variant.args, point),
+        inputs=inputs,
+        point=point,
+        comparison=comparison,
+        batch=int(point.get("batch", inputs[0].shape[0])),
+        repeat=int(fields.get("repeat", 1)),
+        **options,
+        baseline=suite.baseline,
+        pair=variant.pair,
+        compile=variant.compile,
+        equivalent=variant.equivalent,
+        accuracy=variant.accuracy,
+        source=suite.source,
+        lines={"": suite.line(*keys[:2])} | {argument: suite.line(*keys, argument) for argument in variant.args},
+    )
+
+
+def _tensor(suite: Suite, index: int, point: Mapping[str, Scalar]) -> TensorSpec:
+    keys, tensor = suite.tensors[index]
+
+    def extent(given: int | str, place: Keys) -> int:
+        value = _substituted(given, point)
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**31:
+            raise suite.error(place, f"{given} stands for {value!r}; a side of a tensor is a positive whole number")
+        return value
+
+    shape = tuple(extent(side, (*keys, position)) for position, side in enumerate(tensor.shape))
+    if prod(shape) >= 2**40:
+        raise suite.error(keys, f"an input of {prod(shape):.2g} elements fits no machine")
+    integers = None if tensor.integers is None else extent(tensor.integers, (*keys, "integers"))
+    return TensorSpec(shape, integers)
+
+
+def _substituted(value: Any, point: Mapping[str, Scalar]) -> Any:
+    if isinstance(value, str) and value.startswith("$"):
+        return point[value[1:]]
+    if isinstance(value, dict):
+        return {key: _substituted(item, point) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_substituted(item, point) for item in value]
+    return value
+
+
+def _matches(skip: Skip, case: Case) -> bool:
+    if skip.variant not in (None, case.variant):
+        return False
+    values = {**case.point, "repeat": case.repeat}
+    return all(name in values and values[name] == value for name, value in skip.fields.items())
+
+
+def _only(cases: list[Case], globs: Sequence[str]) -> list[Case]:
+    if not globs:
+        return cases
+    for glob in globs:
+        if not any(_glob_matches(glob, case) for case in cases):
+            known = dict.fromkeys(case.variant for case in cases)
+            what = f"no variant or case matches {glob!r}{did_you_mean(glob, known)}"
+            raise SuiteError(what, where="--only", remedy=f"variants: {', '.join(known)}")
+    kept = {case.id for case in cases if any(_glob_matches(glob, case) for glob in globs)}
+    compared = {case.comparison for case in cases if case.id in kept}
+    return [
+        case for case in cases if case.id in kept or (case.variant == case.baseline and case.comparison in compared)
+    ]
+
+
+def _glob_matches(glob: str, case: Case) -> bool:
+    return any(fnmatchcase(text.lower(), glob.lower()) for text in (case.variant, case.id))
+
+
+def _check_unique(suite: Suite, ids: Sequence[str]) -> None:
+    seen: set[str] = set()
+    for case_id in ids:
+        if case_id in seen:
+            raise suite.error(
+                ("axes",), f"two cases would both be called {case_id!r}", remedy="make the values differ in words"
+            )
+        seen.add(case_id)
+
+
+def _word(value: Scalar) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

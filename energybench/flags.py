@@ -1,0 +1,108 @@
+"""What does each flag mean, and what helps against it? The one dictionary of words that bear on a number's quality."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Flag(NamedTuple):
+    """One flag: its word, one character for narrow tables, what it says, and what to do about it."""
+
+    name: str
+    mark: str
+    meaning: str
+    remedy: str
+
+
+FLAGS: dict[str, Flag] = {
+    flag.name: flag
+    for flag in (
+        Flag("simulated", "S", "the device is simulated; nothing was measured", "run on a GPU with --gpu 0"),
+        Flag("quick", "q", "short windows, few of them, no settling: good for a look, not for print", "run without --quick"),
+        Flag(
+            "wide",
+            "~",
+            "the interval is wider than the wanted precision",
+            "raise windows or --budget, or quiet the machine",
+        ),
+        Flag(
+            "few-windows", "n", "fewer windows than planned", "run the same command again: it measures what is missing"
+        ),
+        Flag(
+            "drift",
+            "d",
+            "power or speed changed by over 1 % within windows",
+            "warm up longer; check cooling and other load",
+        ),
+        Flag(
+            "unsettled",
+            "u",
+            "temperature or power still moved when measuring began",
+            "raise the room for settling; check cooling",
+        ),
+        Flag("idle-unsettled", "i", "idle power did not come to rest", "dynamic joules are rough; use the total"),
+        Flag("idle-once", "i", "idle was measured only before, not after", "let the run finish"),
+        Flag(
+            "throttled",
+            "T",
+            "heat or hardware slowed the clocks for over 0.1 % of the time",
+            "improve cooling or lower the power limit",
+        ),
+        Flag(
+            "power-capped",
+            "P",
+            "the board was held at its power limit for over half the time",
+            "a datum, not a fault: state the limit",
+        ),
+        Flag(
+            "counter-disagrees",
+            "C",
+            "energy counter and integrated power differ by over 3 %",
+            "energybench doctor; trust neither blindly",
+        ),
+        Flag(
+            "counter-stale",
+            "Z",
+            "the energy counter stood still",
+            "update the driver; power readings were used where possible",
+        ),
+        Flag("meter-faults", "F", "some readings were impossible and were dropped", "energybench doctor"),
+        Flag(
+            "below-floor",
+            "f",
+            "windows too short for the sensor: no joules are printed",
+            "leave window_s to the planner",
+        ),
+        Flag(
+            "eager",
+            "e",
+            "not captured as a CUDA graph: gaps between kernels are part of the joules",
+            "avoid host syncs in the layer",
+        ),
+        Flag(
+            "burst",
+            "b",
+            "sustained loop and single iterations differ by over 2 % in time",
+            "quote loop_latency_s with the joules",
+        ),
+        Flag(
+            "unknown-operators",
+            "?",
+            "MACs and bytes of some operators are not known",
+            "add their cost to energybench/cost.py",
+        ),
+        Flag(
+            "above-roof",
+            "R",
+            "faster than the roofline: Winograd, cache, boost clock or a wrong peak",
+            "check the machine sheet",
+        ),
+        Flag("foreign-device", "X", "the meter watches another device than the one that worked", "leave --meter out"),
+    )
+}
+
+
+def marks(flags: str) -> str:
+    """The one-character marks of a space-separated list of flags, in the dictionary's order."""
+    present = set(flags.split())
+    return "".join(flag.mark for name, flag in FLAGS.items() if name in present)

@@ -1,0 +1,126 @@
+"""What is there, and what would be done? Plain lines for `list`, `show`, `machines`, `model` and `run --dry-run`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from energybench.analysis.group_models import Optimum
+from energybench.analysis.group_size import group_size_models
+from energybench.expand import expand
+from energybench.machine import load_machine, machine_table
+from energybench.suite import Suite, parse_duration_s
+
+if TYPE_CHECKING:
+    from energybench.session import Station, Study
+
+
+def listing(suite: Suite, *, quick: bool = False) -> str:
+    """A suite's variants, axes, cases and skips as text."""
+    cases, skipped = expand(suite, quick=quick)
+    lines = [f"{suite.name}: {suite.about}", f"baseline: {suite.baseline}", "", "variants"]
+    for name, variant in suite.variants.items():
+        pair = f", matched in MACs with {variant.pair}" if variant.pair else ""
+        lines.append(f"  {name}: {variant.layer}{pair}")
+    lines += ["", "axes"]
+    for axis, entries in suite.entries.items():
+        lines.append(f"  {axis}: {len(entries)}")
+        lines += [f"    {' '.join(f'{k}={v}' for k, v in entry.items())}" for entry in entries]
+    lines += ["", f"cases: {len(cases)}"]
+    lines += [f"  {case.id}" for case in cases]
+    if skipped:
+        lines += ["", f"skipped: {len(skipped)}"]
+        lines += [f"  {s.case_id}: {s.because}" for s in skipped]
+    return "\n".join(lines)
+
+
+def machine_lines() -> Iterator[str]:
+    """One line a machine sheet."""
+    yield f"{'machine':16} {'fp32':>7} {'fp16':>7} TFLOP/s {'GB/s':>7} {'W':>5}  title"
+    for machine in machine_table():
+        fp32, fp16 = (machine.peak_flops_per_s.get(d) for d in ("float32", "float16"))
+        yield (
+            f"{machine.name:16} {_tera(fp32):>7} {_tera(fp16):>7}         "
+            f"{machine.bandwidth_bytes_per_s / 1e9:7.0f} {machine.tdp_w:5.0f}  {machine.title}"
+        )
+
+
+def group_size_lines(
+    *,
+    channels: int,
+    size: int,
+    kernel: int,
+    batch: int,
+    dtype: str,
+    machine: str,
+    group_overhead: str | None,
+) -> Iterator[str]:
+    """Every named model's answer for one layer, with its curve over the feasible group sizes."""
+    answer = group_size_models(
+        channels=channels,
+        size=size,
+        kernel=kernel,
+        batch=batch,
+        dtype=dtype,
+        machine=load_machine(machine),
+        group_overhead_s=parse_duration_s(group_overhead) if group_overhead else 0.0,
+    )
+    yield f"grouped {kernel}x{kernel} convolution, C={channels}, {size}x{size}, batch {batch}, {dtype}, on {machine}"
+    yield ""
+    heads = f"{'G':>5} {'g':>5} {'MACs':>14} {'MACs/elem':>10} {'time us':>9} {'uJ/inference':>13}"
+    yield f"{heads} {'pJ/MAC':>8} {'thesis':>9}"
+    for i, G in enumerate(answer.group_sizes):
+        joules = answer.physical.energy[i].total_j
+        yield (
+            f"{G:5} {channels // G:5} {answer.macs[i]:14,} {answer.reuse[i]:10.3f} "
+            f"{answer.physical.latency_s[i] * 1e6:9.3f} {joules * 1e6:13.3f} "
+            f"{answer.physical.energy_per_mac_j[i] * 1e12:8.3f} {answer.thesis.cost[i]:9.1f}"
+        )
+    for optimum in answer.optima:
+        yield ""
+        yield from _optimum_lines(optimum)
+    yield f"  least joules per MAC at G = {answer.physical.choice_per_mac}"
+
+
+def study_lines(study: Study, station: Station) -> Iterator[str]:
+    """What `run` would do: cases, shared work, skips, windows, minutes and joules."""
+    plan = study.plan
+    facts = station.device.facts
+    yield f"{study.suite.name} on {facts.title} ({facts.name}), meter {station.meter.name}"
+    if station.capabilities.energy_reason:
+        yield f"no joules: {station.capabilities.energy_reason}"
+    yield f"{len(study.cases)} cases in {len(study.measured_as)} comparisons, {study.works} distinct measurements"
+    yield f"windows: {plan.windows} x {plan.window_s:.3g} s ({plan.rule}), wanted precision {plan.precision:.2%}"
+    joules = "" if study.estimate.energy_j is None else f", about {study.estimate.energy_j / 1e3:.3g} kJ"
+    yield f"about {study.estimate.duration_s / 60:.1f} min{joules}"
+    yield ""
+    for comparison, members in groupby(study.cases, key=lambda p: p.case.comparison):
+        where = study.measured_as[comparison]
+        yield comparison if where == comparison else f"{comparison}   (the same work as {where})"
+        first: dict[str, str] = {}
+        for plan_of_case in members:
+            variant = plan_of_case.case.variant
+            same = first.setdefault(plan_of_case.work, variant)
+            shared = "" if same == variant else f"   (the same work as {same})"
+            yield f"  {variant:24} {plan_of_case.macs:16,} MACs {plan_of_case.compulsory_bytes:14,} bytes{shared}"
+    if study.skipped:
+        yield ""
+        yield f"skipped: {len(study.skipped)}"
+        for skipped in study.skipped:
+            yield f"  {skipped.case_id}: {skipped.because}"
+
+
+def _optimum_lines(optimum: Optimum) -> Iterator[str]:
+    yield f"{optimum.name}: G = {optimum.choice}"
+    yield f"  minimises {optimum.minimises}"
+    if optimum.continuous is not None:
+        yield f"  continuous optimum {optimum.continuous:.4g}, divisor choice {optimum.choice}"
+    else:
+        yield f"  no optimum inside: {optimum.reason}"
+    for warning in optimum.warnings:
+        yield f"  note: {warning}"
+
+
+def _tera(flops_per_s: float | None) -> str:
+    return "-" if flops_per_s is None else f"{flops_per_s / 1e12:.1f}"

@@ -1,0 +1,137 @@
+"""What stands below each figure: how to read it, in sentences; and what is missing, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from energybench.analysis.summary import Summary
+from energybench.analysis.waterline import Waterline
+from energybench.journal import RunRecord
+from energybench.report.quantities import digits
+from energybench.report.style import plain
+
+WATERLINE_WORDS = 9
+
+
+def device_words(record: RunRecord) -> Iterator[str]:
+    """Device and meter, for a subtitle."""
+    device = record.device.get("title") or record.device.get("name")
+    if device:
+        yield plain(device, 60)
+    if record.meter.get("name") not in (None, "none"):
+        kinds = " ".join(str(kind) for kind in record.meter.get("kinds", ()))
+        yield f"meter {plain(record.meter['name'], 20)}" + (" (energy counter)" if "energy_j" in kinds else "")
+
+
+def pairs_title(summary: Summary) -> str:
+    """What the answer figure is called on the page."""
+    return "Energy at matched MACs" if summary.has_energy else "Latency at matched MACs"
+
+
+def pairs(summary: Summary) -> str:
+    """For ``pair_figure``."""
+    return (
+        "Each point is one variant's ratio to its partner, with the 95 % interval from mirrored pairs of windows; left of "
+        "the line it needs less. Hollow points are the same within 1 %, or cannot be told apart. The sensor's gain cancels "
+        "in a ratio." + no_energy(summary)
+    )
+
+
+def contributions() -> str:
+    """For ``contribution_figure``."""
+    return (
+        "A bar is what one stage adds to the difference of the totals, weighted by how often the network has it; the "
+        "stages add up to the black bar. Stages where both variants are the same work add nothing."
+    )
+
+
+def latency_gap(summary: Summary) -> str:
+    """For ``latency_gap_figure``."""
+    return (
+        "Hollow: the arithmetic alone at the machine's peak. Solid: sustained latency, with its 95 % interval. On the log "
+        "axis the length of a segment is the efficiency gap; its label says how many times longer than ideal."
+        + no_energy(summary)
+    )
+
+
+def energy_gap() -> str:
+    """For ``energy_gap_figure``."""
+    return (
+        "Hollow: the joules of the arithmetic alone at peak rate, from the machine sheet (operations and static power). "
+        "Solid: joules per inference, with the 95 % interval. What lies between is bytes, waiting and the kernel."
+    )
+
+
+def group_size(summary: Summary) -> str:
+    """For ``group_size_figure``."""
+    return (
+        "Points of one shape on one curve: marker and colour say how the group size was arrived at (fixed number of groups "
+        "or fixed group size). Vertical lines are the analytic optima: the paper's thesis as we reconstruct it, the "
+        "physical model on the machine sheet, and the roofline knee. The ring is the least joules, the band the group "
+        "sizes that cannot be told from it." + no_energy(summary)
+    )
+
+
+def roofline(summary: Summary) -> str:
+    """For ``roofline_figure``."""
+    return (
+        "Each point is a case: arithmetic per byte that must be moved, against the rate that was sustained. Left of the "
+        "balance memory is the bound, right of it arithmetic; the distance to the roof is what the kernel leaves."
+        + no_energy(summary)
+    )
+
+
+def energy_roofline() -> str:
+    """For ``energy_roofline_figure``."""
+    return (
+        "The same in joules. Energies of operations, bytes and static power add, so the roof has no corner; at the energy "
+        "balance operations and bytes cost the same. The roof is modelled from the machine sheet."
+    )
+
+
+def waterline(lines: Mapping[str, Waterline]) -> str:
+    """For ``waterline_figure``, with the efficiencies of each variant."""
+    parts = [f"{plain(name)}: {_efficiencies(line)}" for name, line in list(lines.items())[:WATERLINE_WORDS]]
+    return (
+        "Areas are time. Width is arithmetic at peak, the waterline is at 1; what stands above it is lost to memory, and "
+        "up to the measured line to the kernel. ETA is the attainable efficiency of the sequence, ETA_roof what one "
+        f"roofline on the totals would promise, C the computational efficiency. {'; '.join(parts)}."
+    )
+
+
+def power(case_id: str) -> str:
+    """For ``power_figure``."""
+    return (
+        f"Raw readings while {plain(case_id, 120)} ran (dark) and while its neighbours did (light), over the first blocks. "
+        "Shaded: what its joules are made of; the coloured line is the mean power they give."
+    )
+
+
+def no_energy(summary: Summary) -> str:
+    """The sentence that stands where joules would."""
+    if summary.has_energy:
+        return ""
+    reason = plain(summary.run.record.energy_reason or _first(summary.cases["reason"].dropna()), 200)
+    return f" There are no joules in this run: {reason or 'no meter was read'}."
+
+
+def absences(summary: Summary) -> Iterator[str]:
+    """Which figures a reader may look for in vain, and why."""
+    if not summary.has_energy:
+        yield f"No figure shows energy.{no_energy(summary)}"
+    if summary.machine is None:
+        yield (
+            "No efficiency gap, roofline or waterline: there is no machine sheet for this device, so its peaks are not "
+            "known. `energybench machines` lists the sheets there are."
+        )
+
+
+def _efficiencies(line: Waterline) -> str:
+    words = [f"ETA {digits(line.eta, 2)}", f"ETA_roof {digits(line.eta_roof, 2)}"]
+    if line.efficiency is not None:
+        words.append(f"C {digits(line.efficiency, 2)}")
+    return " ".join(words)
+
+
+def _first(values: Iterable[object]) -> str:
+    return next((str(value) for value in values), "")

@@ -1,0 +1,259 @@
+"""Which figures does a run deserve, and where do they go? Every figure of a run, saved as SVG and PNG.
+
+The drawing functions (``figures_*``) take data frames and return a ``matplotlib.figure.Figure``; they serve notebooks
+as well. Here is decided which of a run's settings are drawn, and what stands below each figure.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from energybench.analysis.summary import Summary
+from energybench.errors import MachineError
+from energybench.machine import Machine
+from energybench.report import captions
+from energybench.report.figures_contributions import contribution_figure
+from energybench.report.figures_gap import energy_gap_figure, latency_gap_figure, with_ideal_energy
+from energybench.report.figures_group_size import group_size_figure
+from energybench.report.figures_pairs import pair_figure
+from energybench.report.figures_power import power_figure
+from energybench.report.figures_roofline import energy_roofline_figure, roofline_figure
+from energybench.report.figures_waterline import sequence_waterlines, waterline_figure
+from energybench.report.panels import constant_label, split, spread_over
+from energybench.report.power_trace import most_telling_case, power_trace
+from energybench.report.settings import Settings, places_of, settings_of
+from energybench.report.style import RC, Palette, plain
+
+SETTINGS_A_NETWORK = 2
+NETWORKS_AT_MOST = 4
+
+
+@dataclass(frozen=True)
+class FigureFile:
+    """One figure on disk.
+
+    Attributes:
+        name: file stem, and anchor on the page.
+        family: ``pairs``, ``gap``, ``roofline``, ``waterline``, ``group size`` or ``power``.
+        title: what it shows, in a few words.
+        caption: how to read it, in sentences.
+        svg: path of the SVG, text as text.
+        png: path of the PNG.
+    """
+
+    name: str
+    family: str
+    title: str
+    caption: str
+    svg: Path
+    png: Path
+
+
+@dataclass(frozen=True)
+class _Planned:
+    name: str
+    family: str
+    title: str
+    caption: str
+    draw: Callable[[], Figure]
+
+
+def save_figures(summary: Summary, folder: Path) -> list[FigureFile]:
+    """Draw every figure of the run into ``folder``; older figures there are removed.
+
+    Figures that the run has no data for are left out (``captions.absences`` says why), never drawn empty.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in [*folder.glob("*.svg"), *folder.glob("*.png")]:
+        old.unlink()
+    saved = []
+    for planned in _Planner(summary).figures():
+        try:
+            figure = planned.draw()
+        except (ValueError, MachineError):
+            continue  # nothing to draw, which ``captions.absences`` tells the reader
+        saved.append(_save(planned, figure, folder))
+    return saved
+
+
+def svg_text(figure: Figure, salt: str) -> str:
+    """``figure`` as an SVG document: text as text, the same bytes for the same figure."""
+    text = io.StringIO()
+    with _quiet(), mpl.rc_context({**RC, "svg.hashsalt": salt}):
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    return text.getvalue()
+
+
+def _save(planned: _Planned, figure: Figure, folder: Path) -> FigureFile:
+    svg, png = folder / f"{planned.name}.svg", folder / f"{planned.name}.png"
+    svg.write_text(svg_text(figure, planned.name), encoding="utf-8")
+    figure.set_layout_engine("none")  # it has just been laid out; laying it out again is a third of the time
+    with _quiet(), mpl.rc_context(dict(RC)):
+        figure.savefig(png, format="png", metadata={"Software": None})
+    return FigureFile(planned.name, planned.family, planned.title, planned.caption, svg, png)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """A name in a script the font lacks is boxes in the PNG and whole in the SVG: no news for the user."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
+        yield
+
+
+class _Planner:
+    """What can be drawn of one run."""
+
+    def __init__(self, summary: Summary) -> None:
+        self.summary = summary
+        record = summary.run.record
+        self.cases = summary.cases[summary.cases["variant"].notna() & summary.cases["loop_latency_s"].notna()]
+        self.palette = Palette.of([case.variant for case in record.cases])
+        self.machine = summary.machine
+        self.settings: Settings = settings_of(record)
+        self.device = " · ".join(captions.device_words(record))
+        self.accuracy = {c.variant: c.top1 for c in record.cases if c.top1 is not None}
+
+    def figures(self) -> Iterator[_Planned]:
+        """The answer first, then why."""
+        yield self._pairs()
+        for network, cases in self._networks():
+            for where, part in self._of_network(cases):
+                yield self._contributions(network, where, part)
+        if self.machine is not None:
+            yield from self._gaps(self.machine)
+        for network, cases in self._networks():
+            for where, part in self._of_network(cases):
+                yield self._group_size(network, where, part)
+        if self.machine is not None:
+            yield from self._rooflines(self.machine)
+            for network, cases in self._networks():
+                for where, part in self._of_network(cases):
+                    if self.settings.summed or not part["variant"].duplicated().any():
+                        yield self._waterline(network, where, part, self.machine)
+        yield from self._power()
+
+    def _networks(self) -> list[tuple[str, pd.DataFrame]]:
+        return spread_over(split(self.cases, self.settings.texts), NETWORKS_AT_MOST)
+
+    def _of_network(self, cases: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+        return spread_over(split(cases, self.settings.others), SETTINGS_A_NETWORK)
+
+    def _subtitle(self, part: pd.DataFrame) -> str:
+        return " · ".join(filter(None, (constant_label(part, self.settings.all), self.device)))
+
+    def _pairs(self) -> _Planned:
+        return _Planned(
+            "pairs", "pairs", captions.pairs_title(self.summary), captions.pairs(self.summary),
+            lambda: pair_figure(
+                self.summary.pairs, self.palette, places=places_of(self.cases, self.settings),
+                subtitle=self.device, simulated=self.summary.run.simulated,
+            ),
+        )  # fmt: skip
+
+    def _contributions(self, network: str, where: str, part: pd.DataFrame) -> _Planned:
+        pairs = self._pairs_at(part)
+        return _Planned(
+            _stem("stages", network, where), "pairs", "Which stages make the difference", captions.contributions(),
+            lambda: contribution_figure(
+                part, pairs, self.palette, stages=self.settings.stages,
+                subtitle=self._subtitle(part), simulated=self.summary.run.simulated,
+            ),
+        )  # fmt: skip
+
+    def _pairs_at(self, part: pd.DataFrame) -> pd.DataFrame:
+        """Pairs of the cases in ``part``, and the totals they add up to."""
+        pairs, first = self.summary.pairs, part.iloc[0]
+        cases = pairs["comparison"].isin(part["comparison"]) & (pairs["scope"] == "case")
+        network = " ".join(str(first[name]) for name in self.settings.texts)
+        totals = (
+            (pairs["scope"] == "total") & (pairs["network"].fillna("") == network)
+            & (pairs["batch"] == first["batch"]) & (pairs["dtype"] == first["dtype"])
+        )  # fmt: skip
+        return pairs[cases | totals]
+
+    def _gaps(self, machine: Machine) -> Iterator[_Planned]:
+        results = self.summary.totals if len(self.summary.totals) else self.cases
+        for network, rows in spread_over(split(results, self.settings.texts), NETWORKS_AT_MOST):
+            yield self._latency_gap(network, rows)
+            if self.summary.has_energy:
+                yield self._energy_gap(network, rows, machine)
+
+    def _latency_gap(self, network: str, rows: pd.DataFrame) -> _Planned:
+        return _Planned(
+            _stem("gap-latency", network), "gap", "Efficiency gap: latency", captions.latency_gap(self.summary),
+            lambda: latency_gap_figure(
+                rows, self.palette, settings=self.settings.panels, accuracy=self.accuracy,
+                subtitle=self._subtitle(rows), simulated=self.summary.run.simulated,
+            ),
+        )  # fmt: skip
+
+    def _energy_gap(self, network: str, rows: pd.DataFrame, machine: Machine) -> _Planned:
+        def draw() -> Figure:
+            ideal = with_ideal_energy(rows, self.cases, self.summary.operators, machine, self.settings.all)
+            return energy_gap_figure(
+                ideal, self.palette, settings=self.settings.panels, accuracy=self.accuracy,
+                subtitle=self._subtitle(rows), simulated=self.summary.run.simulated,
+            )  # fmt: skip
+
+        return _Planned(_stem("gap-energy", network), "gap", "Efficiency gap: energy", captions.energy_gap(), draw)
+
+    def _group_size(self, network: str, where: str, part: pd.DataFrame) -> _Planned:
+        return _Planned(
+            _stem("group-size", network, where), "group size", "Against group size",
+            captions.group_size(self.summary),
+            lambda: group_size_figure(
+                part, self.summary.operators, self.summary.group_size, self.palette, stages=self.settings.stages,
+                subtitle=self._subtitle(part), simulated=self.summary.run.simulated,
+            ),
+        )  # fmt: skip
+
+    def _rooflines(self, machine: Machine) -> Iterator[_Planned]:
+        parts = [("roofline", "Roofline", captions.roofline(self.summary), roofline_figure)]
+        if self.summary.has_energy:
+            parts.append(("roofline-energy", "Energy roofline", captions.energy_roofline(), energy_roofline_figure))
+        for name, heading, caption, figure in parts:
+            yield _Planned(
+                name, "roofline", heading, caption,
+                lambda figure=figure: figure(  # type: ignore[misc]
+                    self.cases, self.summary.operators, machine, self.palette,
+                    subtitle=self.device, simulated=self.summary.run.simulated,
+                ),
+            )  # fmt: skip
+
+    def _waterline(self, network: str, where: str, part: pd.DataFrame, machine: Machine) -> _Planned:
+        lines = sequence_waterlines(part, self.summary.operators, machine, stages=self.settings.stages)
+        return _Planned(
+            _stem("waterline", network, where), "waterline", "Waterline", captions.waterline(lines),
+            lambda: waterline_figure(
+                lines, self.palette, subtitle=self._subtitle(part), simulated=self.summary.run.simulated
+            ),
+        )  # fmt: skip
+
+    def _power(self) -> Iterator[_Planned]:
+        case = most_telling_case(self.summary)
+        if case is None:
+            return
+        yield _Planned(
+            "power", "power", "Power over time", captions.power(case.id),
+            lambda: power_figure(
+                power_trace(self.summary.run, case.id), self.palette, variant=case.variant, case=case.id,
+                subtitle=self.device, simulated=self.summary.run.simulated,
+            ),
+        )  # fmt: skip
+
+
+def _stem(*parts: str) -> str:
+    """A file name of the parts: letters, digits and hyphens only."""
+    words = "-".join(part for part in parts if part)
+    safe = "".join(c if c.isascii() and c.isalnum() or c in "-_" else "-" for c in plain(words, 80).lower())
+    return "-".join(filter(None, safe.split("-")))

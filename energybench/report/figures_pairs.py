@@ -1,0 +1,152 @@
+"""Who wins at matched MACs? Every pair's ratio with its interval around 1: the figure of the answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from energybench.report import quantities
+from energybench.report.answer import MATCHED_WITHIN, Outcome, outcomes_of, relevant_pairs
+from energybench.report.panels import WIDTH_IN
+from energybench.report.style import FOAM, INK, MUTED, PAPER, Palette, styled, title, whiskers
+
+ROWS_AT_MOST = 48
+TICKS = (
+    (0.97, 0.98, 0.99, 1, 1.01, 1.02, 1.03),
+    (0.94, 0.96, 0.98, 1, 1.02, 1.04, 1.06),
+    (0.85, 0.9, 0.95, 1, 1.05, 1.1, 1.15),
+    (0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.4),
+    (0.4, 0.5, 0.6, 0.8, 1, 1.25, 1.6, 2, 2.5),
+    (0.1, 0.2, 0.5, 1, 2, 5, 10),
+    (0.001, 0.01, 0.1, 1, 10, 100, 1000),
+)
+"""Ratios to mark, for axes that reach about as far as the first and the last of them."""
+ROW_IN = 0.27
+
+
+@styled
+def pair_figure(
+    pairs: pd.DataFrame,
+    palette: Palette,
+    *,
+    places: Mapping[str, str] | None = None,
+    subtitle: str = "",
+    simulated: bool = False,
+) -> Figure:
+    """Ratio of each declared pair (else of each variant to the baseline), with its 95 % interval.
+
+    Args:
+        pairs: columns of ``columns.PAIRS``; energy ratios are drawn, latency ratios where there are no joules.
+        palette: the run's palette.
+        places: short names of comparisons, for pairs of cases.
+        subtitle: device and meter, for the second line.
+        simulated: watermark the figure.
+
+    Raises:
+        ValueError: nothing was compared.
+    """
+    rows, matched = relevant_pairs(pairs)
+    by_energy = bool(rows["energy_ratio"].notna().any())
+    outcomes = list(outcomes_of(rows, "energy_ratio" if by_energy else "latency_ratio", places))[:ROWS_AT_MOST]
+    if not outcomes:
+        raise ValueError("no two variants were compared")
+    groups = _groups(outcomes)
+    lines = len(outcomes) + len(groups)
+    figure = Figure(figsize=(WIDTH_IN, 1.45 + ROW_IN * lines), layout="constrained")
+    ax = figure.subplots()
+    _ratio_axis(ax, outcomes)
+    line = 0
+    ticks: list[tuple[int, str]] = []
+    for (variant, against), mine in groups:
+        _heading(ax, line, variant, against, mine, palette)
+        line += 1
+        for outcome in mine:
+            _draw(ax, line, outcome, palette)
+            if matched:
+                _apart(ax, line, outcome)
+            ticks.append((line, outcome.place))
+            line += 1
+    ax.set_yticks([at for at, _ in ticks], [text for _, text in ticks])
+    ax.set_ylim(lines - 0.4, -0.9)
+    what = "energy per inference" if by_energy else "latency"
+    ax.set_xlabel(f"{what} over the partner's (dimensionless, log scale; 95 % interval)")
+    against_what = "at matched MACs" if matched else "against the baseline (MACs differ)"
+    title(figure, f"{what[0].upper()}{what[1:]} {against_what}", subtitle=subtitle, simulated=simulated)
+    return figure
+
+
+def _groups(outcomes: Sequence[Outcome]) -> list[tuple[tuple[str, str], list[Outcome]]]:
+    found: dict[tuple[str, str], list[Outcome]] = {}
+    for outcome in outcomes:
+        found.setdefault((outcome.variant, outcome.against), []).append(outcome)
+    return list(found.items())
+
+
+def _ratio_axis(ax: Axes, outcomes: Sequence[Outcome]) -> None:
+    """A log axis around 1, wide enough for every estimate; an interval beyond it is cut at the edge."""
+    farthest = max(max(abs(math.log(o.ratio)) for o in outcomes), _widest(outcomes), math.log(1.01))
+    span = math.exp(min(1.12 * farthest, 1.12 * max(abs(math.log(o.ratio)) for o in outcomes) + math.log(1.5)))
+    ax.set_xscale("log")
+    ax.set_xlim(1 / span, span)
+    ticks = next((t for t in TICKS if span < 1.15 * t[-1]), TICKS[-1])
+    ax.xaxis.set_major_locator(FixedLocator([t for t in ticks if 1 / span <= t <= span]))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.axvspan(1 / span, 1, color=FOAM, alpha=0.45, linewidth=0, zorder=0)
+    ax.axvline(1, color=INK, linewidth=1.2, zorder=2)
+    ax.grid(visible=False, axis="y")
+    ax.tick_params(axis="y", length=0)
+    ax.text(0.005, 1.0, "← needs less than its partner", transform=ax.transAxes, size=8.5, color=MUTED, va="bottom")
+    ax.text(0.995, 1.0, "needs more →", transform=ax.transAxes, size=8.5, color=MUTED, va="bottom", ha="right")
+    ax.text(1.012, 1.0, "ratio [95 % interval]", transform=ax.transAxes, size=8.5, color=MUTED, va="bottom")
+
+
+def _widest(outcomes: Sequence[Outcome]) -> float:
+    ends = [abs(math.log(e)) for o in outcomes if quantities.has_interval(o.low, o.high) for e in (o.low, o.high)]
+    return max(ends, default=0.0)
+
+
+def _heading(
+    ax: Axes, line: int, variant: str, against: str, outcomes: Sequence[Outcome], palette: Palette
+) -> None:
+    low, high = min(o.macs_ratio for o in outcomes), max(o.macs_ratio for o in outcomes)
+    macs = f"{low:.3g}" if high / low < 1.0005 else f"{low:.3g} to {high:.3g}"
+    ax.annotate(
+        f"{_short(variant)} against {_short(against)}",
+        (0, line), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",
+        va="center", weight="bold", color=palette.text(variant),
+    )  # fmt: skip
+    ax.text(
+        1.012, line, f"MACs × {macs}", transform=ax.get_yaxis_transform(), va="center", size=8, color=MUTED
+    )
+
+
+def _draw(ax: Axes, line: int, outcome: Outcome, palette: Palette) -> None:
+    color = palette.color(outcome.variant)
+    if quantities.has_interval(outcome.low, outcome.high):
+        whiskers(ax, outcome.ratio, line, low=outcome.low, high=outcome.high, color=color)
+    told = outcome.verdict in ("less", "more")
+    ax.plot(
+        outcome.ratio, line, palette.marker(outcome.variant), color=color, markersize=6,
+        markerfacecolor=color if told else PAPER, zorder=4,
+    )  # fmt: skip
+    ax.text(
+        1.012, line, quantities.ratio(outcome.ratio, outcome.low, outcome.high),
+        transform=ax.get_yaxis_transform(), va="center", size=8.5, color=INK if told else MUTED,
+    )  # fmt: skip
+
+
+def _apart(ax: Axes, line: int, outcome: Outcome) -> None:
+    """Say where MACs are so far apart that the ratio alone does not answer."""
+    if abs(outcome.macs_ratio - 1) > MATCHED_WITHIN:
+        ax.text(0.995, line, f"MACs × {outcome.macs_ratio:.3g}", transform=ax.get_yaxis_transform(), ha="right",
+                va="center", size=7.5, color=MUTED)  # fmt: skip
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 34 else name[:33] + "…"

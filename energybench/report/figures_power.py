@@ -1,0 +1,91 @@
+"""What did the meter show while one case ran? Raw readings, the windows that count, and the counter's mean."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from energybench.report.panels import WIDTH_IN, label
+from energybench.report.power_trace import COUNTER
+from energybench.report.style import FOAM, INK, MUTED, WATER, Palette, plain, styled, title
+
+POINTS_AT_MOST = 1500
+NAMES = {
+    "power_w": "power readings",
+    "power_instant_w": "power readings (fast field)",
+    "power_average_w": "power readings (averaged field)",
+}
+COLORS = (INK, WATER, MUTED)
+
+
+@styled
+def power_figure(
+    trace: pd.DataFrame, palette: Palette, *, variant: str, case: str, subtitle: str = "", simulated: bool = False
+) -> Figure:
+    """Power over time of one case.
+
+    Args:
+        trace: as ``power_trace`` returns it.
+        palette: the run's palette.
+        variant: whose colour the counter's means take.
+        case: what was running.
+        subtitle: device and meter.
+        simulated: watermark the figure.
+
+    Raises:
+        ValueError: the trace holds no reading.
+    """
+    known = trace[trace["power_w"].notna()]
+    if known.empty:
+        raise ValueError(f"no reading was taken while {case!r} ran")
+    figure = Figure(figsize=(WIDTH_IN, 4.6), layout="constrained")
+    ax = figure.subplots()
+    origin_s = float(known["time_s"].min())
+    readings = known[known["kind"] != COUNTER]
+    handles = []
+    for color, (kind, rows) in zip(COLORS, readings.groupby("kind", sort=False), strict=False):
+        for own, part in rows.groupby("own"):
+            shown = thinned(part, POINTS_AT_MOST)
+            ax.plot(shown["time_s"] - origin_s, shown["power_w"], ".", markersize=3.5 if own else 2.5, color=color,
+                    alpha=1.0 if own else 0.25, markeredgewidth=0, zorder=3)  # fmt: skip
+        handles.append(Line2D([], [], color=color, marker=".", linestyle="", label=NAMES.get(str(kind), plain(kind))))
+    handles.append(Line2D([], [], color=MUTED, alpha=0.4, marker=".", linestyle="", label="while other variants ran"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8)
+    _windows(ax, known, origin_s, palette.text(variant))
+    top = float(known["power_w"].max())
+    ax.set_ylim(0, 1.22 * top)
+    ax.set_xlim(left=-0.01 * float(known["time_s"].max() - origin_s))
+    ax.margins(x=0.02)
+    ax.set_xlabel("time since the first reading shown (s)")
+    ax.set_ylabel("board power (W)")
+    title(figure, "Power over time", subtitle=" · ".join(filter(None, (plain(case, 100), subtitle))), simulated=simulated)
+    return figure
+
+
+def thinned(rows: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Every n-th row, so that at most ``most`` remain; the first and last always do."""
+    if len(rows) <= most:
+        return rows
+    step = -(-len(rows) // (most - 1))
+    return pd.concat([rows.iloc[::step], rows.iloc[[-1]]]).drop_duplicates()
+
+
+def _windows(ax: Axes, trace: pd.DataFrame, origin_s: float, color: str) -> None:
+    """Shade what counts, and draw the counter's mean through it."""
+    inside = trace[trace["in_window"].astype(bool)]
+    counter = inside[inside["kind"] == COUNTER]
+    spans = inside.groupby("window")["time_s"].agg(["min", "max"])
+    for place, (window, span) in enumerate(spans.iterrows()):
+        start_s, stop_s = float(span["min"]) - origin_s, float(span["max"]) - origin_s
+        ax.axvspan(start_s, stop_s, color=FOAM, alpha=0.6, linewidth=0, zorder=0)
+        mean = counter[counter["window"] == window]
+        source = mean if len(mean) else inside[inside["window"] == window]
+        mean_w = float(source["power_w"].mean())
+        ax.plot([start_s, stop_s], [mean_w, mean_w], color=color, linewidth=2.2, zorder=4)
+        text = f"{mean_w:.0f} W"
+        if place == 0:
+            text += " counter mean" if len(mean) else " mean of readings"
+        if len(spans) <= 12 or place % (len(spans) // 8) == 0:
+            label(ax, 0.5 * (start_s + stop_s), mean_w * 1.03, text, color=color, ha="center", va="bottom")

@@ -1,0 +1,213 @@
+"""What bounds each case, arithmetic or memory, and how far below the roof is it? In time and in joules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from energybench.analysis.roofline import case_roofline, energy_balance, energy_roof, l2_roof, time_balance, time_roof
+from energybench.machine import Machine
+from energybench.report.operators import operators_by_case
+from energybench.report.panels import grid, label, log_axis
+from energybench.report.quantities import quantity
+from energybench.report.style import INK, MUTED, PAPER, Palette, plain, styled, title
+
+PANELS_AT_MOST = 3
+CASES_AT_MOST = 600
+LEGEND_COLUMNS = 6
+VISIBLE = 1.04
+"""An interval narrower than this factor lies inside its marker."""
+
+
+@dataclass(frozen=True)
+class RoofPoint:
+    """One case under a roof: FLOP/byte across; FLOP/s or FLOP/J up."""
+
+    variant: str
+    batch: int
+    dtype: str
+    intensity: float
+    height: float
+    low: float
+    high: float
+    row_id: str
+
+
+@styled
+def roofline_figure(
+    cases: pd.DataFrame,
+    operators: pd.DataFrame,
+    machine: Machine,
+    palette: Palette,
+    *,
+    subtitle: str = "",
+    simulated: bool = False,
+) -> Figure:
+    """Sustained FLOP/s of every case against its operational intensity, under the machine's roofs.
+
+    Args:
+        cases: columns of ``columns.RESULTS``.
+        operators: columns of ``columns.OPERATORS``.
+        machine: whose roofs are drawn.
+        palette: the run's palette.
+        subtitle: device and meter.
+        simulated: watermark the figure.
+
+    Raises:
+        ValueError: no case has both FLOPs and a latency.
+    """
+    points = _points(cases, operators, machine, "loop_latency", "_s", "loop_latency_s")
+    figure, panels = _figure(points, palette)
+    for ax, dtype, mine in panels:
+        grid_x = _intensities(mine, time_balance(machine, dtype))
+        _limits(ax, mine, time_roof(machine, dtype, grid_x), grid_x)
+        _roof(ax, grid_x, time_roof(machine, dtype, grid_x), f"{plain(machine.name)} {dtype}", "FLOP/s")
+        cached = l2_roof(machine, dtype, grid_x)
+        if cached is not None:
+            ax.plot(grid_x, cached, color=MUTED, linewidth=1.0, linestyle=":", zorder=1)
+            label(ax, grid_x[2], float(cached[2]), " from L2", color=MUTED, va="bottom")
+        _balance(ax, time_balance(machine, dtype), "balance")
+        _axes(ax, mine, palette, "FLOP/s")
+        ax.set_ylabel("sustained arithmetic rate (FLOP/s)" if ax is panels[0][0] else "")
+    title(figure, "Roofline", subtitle=subtitle, simulated=simulated)
+    return figure
+
+
+@styled
+def energy_roofline_figure(
+    cases: pd.DataFrame,
+    operators: pd.DataFrame,
+    machine: Machine,
+    palette: Palette,
+    *,
+    subtitle: str = "",
+    simulated: bool = False,
+) -> Figure:
+    """FLOP per joule of every case against its operational intensity, under the machine's energy roof.
+
+    Energies add, so this roof has no corner; its balance is where operations and bytes cost the same.
+
+    Args:
+        cases: columns of ``columns.RESULTS``.
+        operators: columns of ``columns.OPERATORS``.
+        machine: whose roofs are drawn.
+        palette: the run's palette.
+        subtitle: device and meter.
+        simulated: watermark the figure.
+
+    Raises:
+        ValueError: no case has both FLOPs and joules.
+    """
+    per_iteration = cases.assign(
+        iteration_low_j=cases["energy_per_inference_low_j"] * cases["batch"],
+        iteration_high_j=cases["energy_per_inference_high_j"] * cases["batch"],
+    )
+    points = _points(per_iteration, operators, machine, "iteration", "_j", "energy_per_iteration_j")
+    figure, panels = _figure(points, palette)
+    for ax, dtype, mine in panels:
+        grid_x = _intensities(mine, energy_balance(machine, dtype))
+        roof = energy_roof(machine, dtype, grid_x).flops_per_j
+        _limits(ax, mine, roof, grid_x)
+        _roof(ax, grid_x, roof, f"{plain(machine.name)} {dtype}, modelled", "FLOP/J")
+        _balance(ax, energy_balance(machine, dtype), "energy balance")
+        _axes(ax, mine, palette, "FLOP/J")
+        ax.set_ylabel("arithmetic per joule (FLOP/J)" if ax is panels[0][0] else "")
+    title(figure, "Energy roofline", subtitle=subtitle, simulated=simulated)
+    return figure
+
+
+def _points(
+    cases: pd.DataFrame, operators: pd.DataFrame, machine: Machine, stem: str, unit: str, column: str
+) -> list[RoofPoint]:
+    """Cases as points; the more of ``column`` (seconds or joules) an iteration takes, the lower the point."""
+    costs = operators_by_case(operators)
+    points = []
+    for index, row in zip(cases.index, cases.to_dict("records"), strict=True):
+        spent = row[column]
+        if row["case"] not in costs or not (math.isfinite(spent) and spent > 0):
+            continue
+        roof = case_roofline(costs[row["case"]], machine, label=str(row["case"]))
+        if roof.flops == 0 or not math.isfinite(roof.intensity):
+            continue
+        ends = [roof.flops / row[f"{stem}_{end}{unit}"] if row[f"{stem}_{end}{unit}"] > 0 else math.nan
+                for end in ("high", "low")]  # fmt: skip
+        points.append(
+            RoofPoint(row["variant"], int(row["batch"]), str(row["dtype"]), roof.intensity, roof.flops / spent,
+                      ends[0], ends[1], f"case-{index}")
+        )  # fmt: skip
+    if not points:
+        raise ValueError(f"no case has both FLOPs and {column}")
+    return points[:CASES_AT_MOST]
+
+
+def _figure(points: Sequence[RoofPoint], palette: Palette) -> tuple[Figure, list[tuple[Axes, str, list[RoofPoint]]]]:
+    dtypes = list(dict.fromkeys(p.dtype for p in points))[:PANELS_AT_MOST]
+    variants = list(dict.fromkeys(p.variant for p in points))
+    rows = math.ceil((len(variants) + 2) / LEGEND_COLUMNS)
+    figure, axes = grid(1, len(dtypes), height_in=5.0 + 0.2 * rows, sharey=len(dtypes) > 1)
+    handles = [
+        Line2D([], [], color=palette.color(v), marker=palette.marker(v), linestyle="", label=plain(v, 20))
+        for v in variants[: 5 * LEGEND_COLUMNS]
+    ]
+    batches = sorted({p.batch for p in points})
+    if len(batches) > 1:
+        hollow, solid = f"hollow: batch {batches[0]}", f"solid: batch {batches[-1]}"
+        handles += [
+            Line2D([], [], color=INK, marker="o", markerfacecolor=PAPER, linestyle="", label=hollow),
+            Line2D([], [], color=INK, marker="o", linestyle="", label=solid),
+        ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=LEGEND_COLUMNS, fontsize=8, handletextpad=0.1)
+    return figure, [(ax, d, [p for p in points if p.dtype == d]) for ax, d in zip(axes, dtypes, strict=True)]
+
+
+def _intensities(points: Sequence[RoofPoint], balance: float) -> NDArray[np.float64]:
+    found = [p.intensity for p in points]
+    reach = [balance] if math.isfinite(balance) else []
+    return np.geomspace(min(found + reach) / 2, max(found + reach) * 3, 120)
+
+
+def _limits(ax: Axes, points: Sequence[RoofPoint], roof: NDArray[np.float64], grid_x: NDArray[np.float64]) -> None:
+    top = max(float(roof.max()), max(p.height for p in points))
+    bottom = min(float(roof.min()), min(p.height for p in points))
+    shared = ax.get_ylim() if ax.get_autoscaley_on() is False else (bottom / 1.6, top * 2.2)
+    ax.set_ylim(min(shared[0], bottom / 1.6), max(shared[1], top * 2.2))
+    ax.set_xlim(float(grid_x[0]), float(grid_x[-1]))
+
+
+def _roof(ax: Axes, grid_x: NDArray[np.float64], roof: NDArray[np.float64], name: str, unit: str) -> None:
+    ax.plot(grid_x, roof, color=INK, linewidth=1.6, zorder=2)
+    label(ax, float(grid_x[-1]), float(roof[-1]) * 1.1, f"{name}: {quantity(float(roof[-1]), unit)}",
+          ha="right", va="bottom", color=INK)  # fmt: skip
+
+
+def _balance(ax: Axes, intensity: float, name: str) -> None:
+    if not math.isfinite(intensity):
+        return
+    ax.axvline(intensity, color=MUTED, linewidth=0.9, linestyle="--", zorder=1)
+    label(ax, intensity, ax.get_ylim()[0] * 1.25, f" {name} {intensity:.3g}", color=MUTED, va="bottom")
+
+
+def _axes(ax: Axes, points: Sequence[RoofPoint], palette: Palette, unit: str) -> None:
+    smallest = min(p.batch for p in points)
+    several = len({p.batch for p in points}) > 1
+    size = 5.5 if len(points) < 60 else 4.0
+    for p in points:
+        color = palette.color(p.variant)
+        if p.high > VISIBLE * p.low:
+            ax.plot([p.intensity, p.intensity], [p.low, p.high], color=color, linewidth=1.0, zorder=3)
+        ax.plot(
+            p.intensity, p.height, palette.marker(p.variant), color=color, markersize=size, markeredgewidth=0.9,
+            markerfacecolor=PAPER if several and p.batch == smallest else color, zorder=4, gid=p.row_id, clip_on=False,
+        )  # fmt: skip
+    log_axis(ax, "")
+    log_axis(ax, unit, axis="y", ticks=7)
+    ax.set_xlabel("operational intensity (FLOP/byte, log scale)")
+    ax.set_title(points[0].dtype)

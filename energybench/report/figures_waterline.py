@@ -1,0 +1,180 @@
+"""Where do the seconds of a sequence of operators go? Waterlines (form B): bars whose areas are time.
+
+Width is arithmetic time at peak, the level 1 is the waterline: what a bar shows above it is time lost to memory, and
+what the measurement adds on top is time lost in the kernel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+
+from energybench.analysis.waterline import BarShape, Waterline, form_b, waterline
+from energybench.cost import OperatorCost
+from energybench.machine import Machine
+from energybench.report.operators import measured_by_case, operators_by_case
+from energybench.report.panels import grid, label, point_label
+from energybench.report.quantities import Scale, digits, scale_for
+from energybench.report.style import GRID, INK, MUTED, PAPER, WATER, Palette, plain, styled, title
+
+PANELS_AT_MOST = 9
+CALM_SHARE = 0.92
+"""Share of the time a panel's height must show; the few bars beyond it are cut and carry their height in figures."""
+
+
+@styled
+def waterline_figure(
+    lines: dict[str, Waterline], palette: Palette, *, subtitle: str = "", simulated: bool = False
+) -> Figure:
+    """One waterline a variant.
+
+    Args:
+        lines: waterline by variant, from ``sequence_waterlines``.
+        palette: the run's palette.
+        subtitle: setting, device and meter.
+        simulated: watermark the figure.
+
+    Raises:
+        ValueError: no variant has an operator.
+    """
+    shown = {name: line for name, line in lines.items() if line.bars or line.apart}
+    if not shown:
+        raise ValueError("no variant has an operator whose time could be drawn")
+    names = list(shown)[:PANELS_AT_MOST]
+    across = 1 if len(names) == 1 else 2 if len(names) in (2, 4) else 3
+    down = math.ceil(len(names) / across)
+    figure, axes = grid(down, across, height_in=0.95 + max(2.05 * down, 3.0))
+    for number, (ax, name) in enumerate(zip(axes, names, strict=False)):
+        _panel(ax, shown[name], name, palette)
+        if number % across == 0:
+            ax.set_ylabel("time / arithmetic time")
+    for ax in axes[len(names) :]:
+        ax.remove()
+    _legend(figure, [shown[name] for name in names])
+    title(figure, "Waterline: arithmetic, memory, kernel", subtitle=subtitle, simulated=simulated)
+    return figure
+
+
+def sequence_waterlines(
+    cases: pd.DataFrame, operators: pd.DataFrame, machine: Machine, *, stages: Sequence[str] = ()
+) -> dict[str, Waterline]:
+    """The waterline of every variant of one setting: its one network, or its layers as the network repeats them.
+
+    Args:
+        cases: the cases of one setting (one network, batch and dtype), columns of ``columns.RESULTS``.
+        operators: columns of ``columns.OPERATORS``.
+        machine: whose peaks and bandwidth are meant.
+        stages: columns that name a layer among those of its variant.
+    """
+    costs, times = operators_by_case(operators), measured_by_case(operators)
+    found: dict[str, Waterline] = {}
+    for variant, rows in cases.groupby("variant", sort=False):
+        sequence: list[OperatorCost] = []
+        measured: list[float | None] = []
+        wall_s = 0.0
+        for row in rows.to_dict("records"):
+            mine = costs.get(row["case"], [])
+            repeat = int(row["repeat"]) if not pd.isna(row["repeat"]) else 1
+            latency_s = float(row["loop_latency_s"])
+            wall_s += repeat * latency_s
+            name = point_label(stages, [row.get(s) for s in stages]) if len(rows) > 1 else ""
+            sequence += [_repeated(op, repeat, name) for op in mine]
+            measured += [None if t is None else repeat * t for t in _times(times.get(row["case"], []), latency_s)]
+        wall = wall_s if math.isfinite(wall_s) and wall_s > 0 else None
+        found[str(variant)] = waterline(sequence, machine, measured, wall_s=wall)
+    return found
+
+
+def _times(measured: Sequence[float | None], latency_s: float) -> list[float | None]:
+    """Measured operator times; the loop's latency is that of a lone operator's."""
+    if len(measured) == 1 and measured[0] is None and math.isfinite(latency_s):
+        return [latency_s]
+    return list(measured)
+
+
+def _repeated(op: OperatorCost, repeat: int, name: str) -> OperatorCost:
+    return replace(
+        op, macs=op.macs * repeat, read_bytes=op.read_bytes * repeat, write_bytes=op.write_bytes * repeat,
+        path=" ".join(filter(None, (name, op.path))),
+    )  # fmt: skip
+
+
+def _panel(ax: Axes, line: Waterline, name: str, palette: Palette) -> None:
+    shapes = form_b(line)
+    scale = scale_for([sum(s.width for s in shapes)], "s")
+    top = _height(shapes)
+    thin = len(shapes) > 40
+    gap = 0.03 * sum(s.width for s in shapes) if line.bars and line.apart else 0.0
+    for shape in shapes:
+        apart = not shape.bar.flops
+        left = (shape.left + (gap if apart else 0.0)) * scale.factor
+        _bar(ax, shape, left, shape.width * scale.factor, top, MUTED if apart else palette.color(name), thin=thin)
+    right = (sum(s.width for s in shapes) + gap) * scale.factor
+    ax.set_xlim(0, right * 1.02)
+    ax.set_ylim(0, top)
+    ax.axhline(1, color=WATER, linewidth=1.6, zorder=5)
+    ax.grid(visible=False, axis="x")
+    ax.set_title(plain(name, 30), color=palette.text(name))
+    ax.set_xlabel(f"arithmetic time at peak ({scale.unit})")
+    ax.text(1.0, 1.015, _efficiencies(line), transform=ax.transAxes, ha="right", va="bottom", size=7.5, color=MUTED)
+    if line.apart:
+        _mark_apart(ax, line, gap, scale, top)
+
+
+def _bar(ax: Axes, shape: BarShape, left: float, width: float, top: float, color: str, *, thin: bool) -> None:
+    """Arithmetic up to the waterline, memory above it, the kernel's own loss above both."""
+    edge = {"edgecolor": PAPER, "linewidth": 0.0 if thin else 0.5}
+    attainable = max(shape.height, 1.0)
+    ax.add_patch(Rectangle((left, 0), width, 1.0, facecolor=color, **edge))
+    if shape.height > 1:
+        ax.add_patch(Rectangle((left, 1), width, min(shape.height, top) - 1, facecolor=WATER, alpha=0.75, **edge))
+    measured = shape.measured_height
+    if measured is not None and measured > attainable:
+        ax.add_patch(Rectangle((left, attainable), width, min(measured, top) - attainable,
+                               facecolor=GRID, **edge, zorder=1.5)) if attainable < top else None  # fmt: skip
+    if measured is not None:
+        ax.plot([left, left + width], [min(measured, top)] * 2, color=INK, linewidth=1.0, zorder=4)
+    highest = max(shape.height, measured or 0.0)
+    if highest > top and width > 0.04 * ax.get_xlim()[1]:
+        label(ax, left + width / 2, top * 0.97, f"↑{digits(highest, 2)}", ha="center", va="top", size=7)
+
+
+def _height(shapes: Sequence[BarShape]) -> float:
+    """Height at which ``CALM_SHARE`` of the bars' time fits in, a little above the waterline at least."""
+    tops = sorted((max(s.height, s.measured_height or 0.0, 1.0), s.width) for s in shapes)
+    total = sum(height * width for height, width in tops)
+    below = 0.0
+    for height, width in tops:
+        below += height * width
+        if below >= CALM_SHARE * total:
+            return max(1.6, 1.12 * height)
+    return 1.6
+
+
+def _efficiencies(line: Waterline) -> str:
+    parts = [f"ETA {digits(line.eta, 2)}", f"roof {digits(line.eta_roof, 2)}"]
+    if line.efficiency is not None:
+        parts.append(f"C {digits(line.efficiency, 2)}")
+    return " · ".join(parts)
+
+
+def _mark_apart(ax: Axes, line: Waterline, gap: float, scale: Scale, top: float) -> None:
+    left = (line.tau_s + gap) * scale.factor
+    width = sum(bar.mu_s for bar in line.apart) * scale.factor
+    ax.text(left + width / 2, min(1.05, top), "no MACs", ha="center", va="bottom", size=7, color=MUTED)
+
+
+def _legend(figure: Figure, lines: Sequence[Waterline]) -> None:
+    handles = [
+        Patch(facecolor=INK, alpha=0.6, label="arithmetic at peak (the variant's colour)"),
+        Patch(facecolor=WATER, alpha=0.75, label="lost to memory, above the waterline at 1"),
+    ]
+    if any(bar.measured_s is not None for line in lines for bar in line.bars):
+        handles.append(Patch(facecolor=GRID, edgecolor=INK, label="lost in the kernel: up to the measured line"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8)

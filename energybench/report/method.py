@@ -1,0 +1,114 @@
+"""How were these numbers made, and what do they not know? Method and uncertainty budget in plain words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from energybench.analysis.summary import Summary
+from energybench.report.quantities import digits, quantity
+
+
+@dataclass(frozen=True)
+class BudgetLine:
+    """One cause of uncertainty: how large, where it shows, and what it does to a ratio."""
+
+    cause: str
+    size: str
+    shows: str
+    in_ratio: str
+
+
+def method_words(summary: Summary) -> list[str]:
+    """The method, a paragraph a string, with the run's own numbers in it."""
+    record = summary.run.record
+    plan = record.plan
+    words = []
+    if summary.run.simulated:
+        words.append(
+            "The device and the sensor were simulated; the measuring is the one a real board would get, on a virtual "
+            "clock. The simulated device knows its true joules, so this run can be checked against them."
+        )
+    window_s, windows = plan.get("window_s"), plan.get("windows")
+    length = f" of about {quantity(float(window_s), 's')}" if window_s else ""
+    count = f", {int(windows)} of each planned" if windows else ""
+    words.append(
+        f"A window{length} is a gapless loop of iterations{count}. One window of every variant in random order is a block; "
+        "the next block runs in the mirrored order, so that a drift that is linear in time cancels in every ratio."
+    )
+    words.append(_joules_words(summary))
+    words.append(
+        "Intervals are 95 %: Student's t on the logarithms of the windows, never on single readings, which are not "
+        "independent. Ratios come from mirrored pairs of blocks. Of twenty such intervals one is expected to miss: "
+        "read a table of many comparisons with that in mind."
+    )
+    words.append(
+        "Latency is the sustained one of the same windows, because it goes with the joules; single iterations are measured "
+        "in a pass of their own (latency_s, latency_p5_s, latency_p95_s in the CSV)."
+    )
+    return words
+
+
+def budget(summary: Summary) -> Iterator[BudgetLine]:
+    """Every known cause of uncertainty of this run, the sensor's gain on its own line."""
+    cases = summary.cases
+    yield BudgetLine(
+        "between windows (random)", _spread(cases["relative_halfwidth"]),
+        "the interval of every number here", "yes, from mirrored pairs",
+    )  # fmt: skip
+    if summary.has_energy:
+        gain = _median(cases["energy_gain_uncertainty"])
+        yield BudgetLine(
+            "gain of the sensor (systematic)", f"±{digits(100 * gain, 2)} %" if gain else "none: simulated",
+            "every joule alike, and in no interval", "no, it cancels",
+        )  # fmt: skip
+        disagreement = cases["counter_vs_integral"].abs()
+        if disagreement.notna().any():
+            yield BudgetLine(
+                "counter against integrated power", f"{digits(100 * _median(disagreement), 2)} % (median)",
+                "a check; flagged above 3 %", "mostly cancels",
+            )  # fmt: skip
+    if summary.idle is not None:
+        yield BudgetLine(
+            "active idle", f"{digits(summary.idle.power_w, 3)} ± {digits(summary.idle.halfwidth_w, 2)} W",
+            "dynamic joules only", "no",
+        )  # fmt: skip
+    if cases["smallest_difference"].notna().any():
+        yield BudgetLine(
+            "smallest difference this design shows", _spread(cases["smallest_difference"], sign=""),
+            "with 80 % power at 5 %", "yes",
+        )  # fmt: skip
+
+
+def _joules_words(summary: Summary) -> str:
+    if not summary.has_energy:
+        reason = summary.run.record.energy_reason or "no meter was read"
+        return f"There are no joules: {reason}. Latency does not need a meter."
+    estimators = set(summary.windows["estimator"].dropna()) if len(summary.windows) else set()
+    if estimators <= {"counter"}:
+        how = "The board's energy counter is read at two of its own ticks strictly inside the loop"
+    elif "counter" in estimators:
+        how = "The board's energy counter is read at two of its own ticks inside the loop, else power readings are averaged"
+    else:
+        how = "Distinct power readings inside the loop are averaged, weighted by the time each stood"
+    return (
+        f"{how}; joules per iteration are that mean power times the loop's time per iteration, over the same windows. "
+        "The energy is that of the whole board, idle power included; the dynamic joules in the CSV leave idle out."
+    )
+
+
+def _spread(values: pd.Series, *, sign: str = "±") -> str:
+    known = values.dropna()
+    known = known[known < math.inf]
+    if known.empty:
+        return "unknown: one replicate"
+    middle, worst = 100 * float(known.median()), 100 * float(known.max())
+    return f"{sign}{digits(middle, 2)} % (median), {sign}{digits(worst, 2)} % (worst)"
+
+
+def _median(values: pd.Series) -> float:
+    known = values.dropna()
+    return float(known.median()) if len(known) else 0.0

@@ -1,0 +1,204 @@
+"""How does a run become one page that can be mailed? Self-contained HTML: the answer, table, figures, method, data."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shlex
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from energybench import columns
+from energybench.analysis.summary import Summary
+from energybench.flags import FLAGS, Flag
+from energybench.journal import RunRecord
+from energybench.report import captions, quantities, svg
+from energybench.report.answer import Answer, Outcome, answer_of
+from energybench.report.figures import FigureFile
+from energybench.report.method import budget, method_words
+from energybench.report.page_table import results_table
+from energybench.report.results_csv import write_csv
+from energybench.report.settings import settings_of
+from energybench.report.style import Palette, plain
+
+BYTES_AT_MOST = 3_000_000
+CSV_AT_MOST = 1_000_000
+MATRIX_COLUMNS = 12
+
+
+@dataclass(frozen=True)
+class InlineFigure:
+    """A figure as the template wants it; ``svg`` is empty where the page would grow too large."""
+
+    name: str
+    family: str
+    title: str
+    caption: str
+    svg: Markup
+    file: str
+
+
+def write_page(summary: Summary, figures: Sequence[FigureFile], path: Path) -> None:
+    """Write ``report.html``: one file without external requests, under 3 MB.
+
+    Args:
+        summary: every table of the run.
+        figures: what ``save_figures`` returned; the page links to them relative to its own folder.
+        path: where to.
+    """
+    first_of_family = {figure.name for figure in _first_of_each_family(figures)}
+    for inlined in ({figure.name for figure in figures}, first_of_family, set[str]()):
+        html = _render(summary, figures, path.parent, inlined)
+        if len(html.encode()) <= BYTES_AT_MOST:
+            break
+    draft = path.with_name(path.name + ".draft")
+    draft.write_text(html, encoding="utf-8")
+    draft.replace(path)
+
+
+def _render(summary: Summary, figures: Sequence[FigureFile], folder: Path, inlined: set[str]) -> str:
+    record = summary.run.record
+    palette = Palette.of([case.variant for case in record.cases])
+    names, light_css, dark_css = svg.variables(palette.dark())
+    said = answer_of(summary)
+    settings = settings_of(record)
+    script = _asset("page.js")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_asset("page.html.j2")).render(
+        record=record,
+        run_name=plain(summary.run.folder.name, 120),
+        simulated=summary.run.simulated,
+        quick=bool(record.options.get("quick")),
+        facts=list(_facts(summary)),
+        answer=said,
+        matrix=_matrix(said),
+        figures=[_inline(figure, folder, names, whole=figure.name in inlined) for figure in figures],
+        families=list(dict.fromkeys(figure.family for figure in figures)),
+        absences=list(captions.absences(summary)),
+        table=results_table(summary.cases, summary.totals, (*settings.texts, *settings.stages, *settings.others)),
+        method=method_words(summary),
+        budget=list(budget(summary)),
+        flags=_flags(summary),
+        troubles=_troubles(summary),
+        environment=list(_environment(record)),
+        machine=summary.machine,
+        command=_command(record),
+        csv=_csv_uri(summary),
+        columns=columns.RESULTS,
+        css=Markup(_asset("page.css")),  # noqa: S704  # our own file
+        light_css=Markup(light_css),  # noqa: S704  # colours of our own palette
+        dark_css=Markup(dark_css),  # noqa: S704
+        script=Markup(script),  # noqa: S704
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def _asset(name: str) -> str:
+    return (resources.files("energybench.report") / name).read_text(encoding="utf-8")
+
+
+def _first_of_each_family(figures: Sequence[FigureFile]) -> list[FigureFile]:
+    return list({figure.family: figure for figure in reversed(figures)}.values())
+
+
+def _inline(figure: FigureFile, folder: Path, names: dict[str, str], *, whole: bool) -> InlineFigure:
+    drawn = ""
+    if whole:
+        text = figure.svg.read_text(encoding="utf-8")
+        drawn = svg.inline(text, prefix=f"{figure.name}-", title=figure.title, names=names)
+    inside = figure.svg.is_relative_to(folder)
+    file = figure.svg.relative_to(folder).as_posix() if inside else figure.svg.name
+    return InlineFigure(figure.name, figure.family, figure.title, figure.caption, Markup(drawn), file)  # noqa: S704
+
+
+def _facts(summary: Summary) -> Iterator[tuple[str, str]]:
+    """The line below the title: where, when, with what, how much."""
+    record = summary.run.record
+    yield "device", plain(record.device.get("title") or record.device.get("name") or "unknown", 80)
+    meter = plain(record.meter.get("name") or "none", 20)
+    yield "meter", "none" if meter == "none" else f"{meter} ({plain(' '.join(map(str, record.meter.get('kinds', ()))), 60)})"
+    when = record.created_utc
+    yield "begun", f"{when[:4]}-{when[4:6]}-{when[6:8]} {when[9:11]}:{when[11:13]} UTC" if len(when) == 16 else plain(when, 40)
+    done = int((summary.cases["status"] == "ok").sum())
+    yield "cases", f"{done} of {len(summary.cases)}" if done < len(summary.cases) else str(done)
+
+
+def _matrix(said: Answer) -> dict[str, Any] | None:
+    """Pairs down, places across; None where that would be one row of one, or too wide to read."""
+    places = list(dict.fromkeys(outcome.place for outcome in said.outcomes))
+    pairs = list(dict.fromkeys((outcome.variant, outcome.against) for outcome in said.outcomes))
+    if len(said.outcomes) < 2 or len(places) > MATRIX_COLUMNS:
+        return None
+    at = {(o.variant, o.against, o.place): o for o in said.outcomes}
+    rows = [
+        {"variant": variant, "against": against, "cells": [_matrix_cell(at.get((variant, against, p))) for p in places]}
+        for variant, against in pairs
+    ]
+    return {"places": places, "rows": rows}
+
+
+def _matrix_cell(outcome: Outcome | None) -> dict[str, str]:
+    if outcome is None:
+        return {"text": "", "interval": "", "kind": "none", "hint": ""}
+    percent = 100 * (outcome.ratio - 1)
+    sign = "−" if percent < 0 else "+"
+    text = "0 %" if abs(percent) < 0.005 else f"{sign}{quantities.digits(abs(percent), 2)} %"
+    return {
+        "text": text,
+        "interval": quantities.ratio(outcome.ratio, outcome.low, outcome.high),
+        "kind": outcome.verdict.replace(" ", "-"),
+        "hint": f"{outcome.verdict}; MACs × {outcome.macs_ratio:.3g}; could show {quantities.digits(100 * outcome.smallest_difference, 2)} %",
+    }
+
+
+def _flags(summary: Summary) -> list[tuple[Flag, int]]:
+    """The flags that occur, with how many cases carry each; unknown words come without a remedy."""
+    words = " ".join(summary.cases["flags"].fillna("")).split()
+    known = [(flag, words.count(name)) for name, flag in FLAGS.items() if name in words]
+    unknown = [Flag(plain(word, 40), "?", "not in this version's dictionary", "") for word in dict.fromkeys(words) if word not in FLAGS]
+    return known + [(flag, words.count(flag.name)) for flag in unknown]
+
+
+def _troubles(summary: Summary) -> list[tuple[str, str, str]]:
+    """Cases without a measurement: id, status, reason."""
+    rows = summary.cases[summary.cases["status"] != "ok"]
+    return [
+        (plain(row["case"], 160), plain(row["status"]), plain(row["reason"] or "", 300))
+        for row in rows.fillna({"reason": ""}).to_dict("records")
+    ]
+
+
+def _environment(record: RunRecord) -> Iterator[tuple[str, str]]:
+    for part in (record.device, record.meter, record.versions):
+        for key, value in part.items():
+            shown = _flat(value)
+            if shown:
+                yield plain(str(key).replace("_", " "), 60), shown
+
+
+def _flat(value: object) -> str:
+    if isinstance(value, dict):
+        return plain(", ".join(f"{k}: {v}" for k, v in value.items()), 300)
+    if isinstance(value, (list, tuple)):
+        return plain(", ".join(str(v) for v in value), 300)
+    return "" if value is None else plain(value, 300)
+
+
+def _command(record: RunRecord) -> str:
+    return plain(shlex.join(record.command)) if record.command else f"energybench run {shlex.quote(plain(record.name))}"
+
+
+def _csv_uri(summary: Summary) -> str:
+    """results.csv as a data URI; empty where it is too large and stays beside the page."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "results.csv"
+        write_csv(summary.results, path)
+        data = path.read_bytes()
+    return "data:text/csv;charset=utf-8;base64," + base64.b64encode(data).decode() if len(data) <= CSV_AT_MOST else ""

@@ -1,0 +1,209 @@
+"""What does the page's table hold? Rows and cells for people, with the numbers a script can sort by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from energybench import columns
+from energybench.flags import FLAGS, marks
+from energybench.report import quantities
+from energybench.report.quantities import Scale, scale_for
+from energybench.report.style import plain
+
+ROWS_AT_MOST = 500
+MEANINGS: Mapping[str, str] = {column.name: column.meaning for column in columns.RESULTS}
+
+
+@dataclass(frozen=True)
+class Head:
+    """A column's heading: its words, its unit, and the meaning of its column in results.csv."""
+
+    name: str
+    unit: str
+    meaning: str
+    numeric: bool
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is shown, what it sorts by (empty: by what is shown), and what hovering says."""
+
+    text: str
+    sort: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: its link to the figures' points, whether it is a total, its cells, and why numbers are missing."""
+
+    row_id: str
+    is_total: bool
+    status: str
+    cells: tuple[Cell, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """The table of the page, and how many cases were left to the CSV."""
+
+    heads: tuple[Head, ...]
+    rows: tuple[Row, ...]
+    left_out: int
+
+
+@dataclass(frozen=True)
+class _Column:
+    head: Head
+    cell: Callable[[Mapping[Any, Any]], Cell]
+
+
+def results_table(cases: pd.DataFrame, totals: pd.DataFrame, fields: Sequence[str]) -> Table:
+    """Totals first, then cases.
+
+    Args:
+        cases: columns of ``columns.RESULTS``.
+        totals: the same for totals; may be empty.
+        fields: the axes' fields, each a column.
+    """
+    both = pd.concat([frame for frame in (totals, cases) if len(frame)], ignore_index=True)
+    made = [*_identity_columns(both, fields), *_quantity_columns(both), *_quality_columns()]
+    shown = cases if len(cases) <= ROWS_AT_MOST else cases.iloc[:0] if len(totals) else cases.iloc[:ROWS_AT_MOST]
+    rows = [*_rows(totals, made, is_total=True), *_rows(shown, made, is_total=False)]
+    return Table(tuple(column.head for column in made), tuple(rows), len(cases) - len(shown))
+
+
+def _rows(frame: pd.DataFrame, made: Sequence[_Column], *, is_total: bool) -> Iterator[Row]:
+    for index, row in zip(frame.index, frame.to_dict("records"), strict=True):
+        status = plain(_text(row.get("status")) or "ok")
+        yield Row(
+            row_id=f"{'total' if is_total else 'case'}-{index}",
+            is_total=is_total,
+            status=status,
+            cells=tuple(column.cell(row) for column in made),
+            reason=plain(_text(row.get("reason")), 240),
+        )
+
+
+def _identity_columns(both: pd.DataFrame, fields: Sequence[str]) -> Iterator[_Column]:
+    yield _Column(
+        Head("variant", "", MEANINGS["variant"], numeric=False),
+        lambda row: Cell(plain(_text(row.get("variant")) or _text(row.get("case")), 60), hint=plain(row.get("case", ""))),
+    )
+    yield _Column(
+        Head("source", "", MEANINGS["provenance"], numeric=False), lambda row: Cell(plain(_text(row.get("provenance"))))
+    )
+    for field in fields:
+        if field in both and both[field].nunique() > 1:
+            numeric = bool(pd.api.types.is_numeric_dtype(both[field]))
+            head = Head(plain(field, 24), "", MEANINGS.get(field, "field of the suite's axes"), numeric)
+            yield _Column(head, _field_cell(field))
+
+
+def _field_cell(field: str) -> Callable[[Mapping[Any, Any]], Cell]:
+    def cell(row: Mapping[Any, Any]) -> Cell:
+        value = row.get(field)
+        if isinstance(value, str):
+            return Cell(plain(value, 40))
+        if value is None or pd.isna(value):
+            return Cell("")
+        return Cell(f"{value:g}", f"{value:g}")
+
+    return cell
+
+
+def _quantity_columns(both: pd.DataFrame) -> Iterator[_Column]:
+    has_energy = both["energy_per_inference_j"].notna().any()
+    if has_energy:
+        yield _interval_column(both, "energy_per_inference_j", "energy per inference", "J", "energy_per_inference")
+        yield _ratio_column()
+    yield _latency_column(both)
+    if has_energy:
+        yield _plain_column(both, "power_w", "power", "W", prefix=False)
+        yield _plain_column(both, "energy_per_mac_j", "energy per MAC", "J")
+    yield _plain_column(both, "macs", "MACs per iteration", "")
+    if both["efficiency"].notna().any():
+        yield _percent_column("efficiency", "of peak")
+    if has_energy and both["predicted_energy_per_inference_j"].notna().any():
+        yield _plain_column(both, "predicted_energy_per_inference_j", "predicted energy", "J")
+
+
+def _interval_column(both: pd.DataFrame, column: str, name: str, unit: str, stem: str) -> _Column:
+    scale = scale_for(both[column], unit)
+    low, high = f"{stem}_low_{column.rsplit('_', 1)[1]}", f"{stem}_high_{column.rsplit('_', 1)[1]}"
+
+    def cell(row: Mapping[Any, Any]) -> Cell:
+        value, ends = _number(row, column), (_number(row, low), _number(row, high))
+        shown = quantities.with_interval(value * scale.factor, ends[0] * scale.factor, ends[1] * scale.factor)
+        return Cell(shown, _sort(value))
+
+    return _Column(Head(name, scale.unit, MEANINGS[column], numeric=True), cell)
+
+
+def _latency_column(both: pd.DataFrame) -> _Column:
+    """Sustained latency per inference: the one that goes with the joules, in the same unit of work."""
+    scale = scale_for(both["loop_latency_s"] / both["batch"], "s")
+
+    def cell(row: Mapping[Any, Any]) -> Cell:
+        factor = scale.factor / _number(row, "batch")
+        value, low, high = (_number(row, f"loop_latency{end}_s") for end in ("", "_low", "_high"))
+        return Cell(quantities.with_interval(value * factor, low * factor, high * factor), _sort(value * factor))
+
+    meaning = "sustained latency over the windows, divided by the batch; the one that goes with the joules"
+    return _Column(Head("latency per inference", scale.unit, meaning, numeric=True), cell)
+
+
+def _ratio_column() -> _Column:
+    def cell(row: Mapping[Any, Any]) -> Cell:
+        value, low, high = (_number(row, f"energy_ratio{end}") for end in ("", "_low", "_high"))
+        if low == high == 1:
+            return Cell("1 (same work)", "1")
+        return Cell(quantities.ratio(value, low, high), _sort(value))
+
+    return _Column(Head("energy ratio", "to baseline", MEANINGS["energy_ratio"], numeric=True), cell)
+
+
+def _plain_column(both: pd.DataFrame, column: str, name: str, unit: str, *, prefix: bool = True) -> _Column:
+    scale = scale_for(both[column], unit) if prefix else Scale(1.0, unit)
+
+    def cell(row: Mapping[Any, Any]) -> Cell:
+        value = _number(row, column)
+        return Cell(quantities.digits(value * scale.factor, 3), _sort(value))
+
+    return _Column(Head(name, scale.unit, MEANINGS[column], numeric=True), cell)
+
+
+def _percent_column(column: str, name: str) -> _Column:
+    def cell(row: Mapping[Any, Any]) -> Cell:
+        value = _number(row, column)
+        return Cell(quantities.digits(100 * value, 2), _sort(value))
+
+    return _Column(Head(name, "%", MEANINGS[column], numeric=True), cell)
+
+
+def _quality_columns() -> Iterator[_Column]:
+    def flags(row: Mapping[Any, Any]) -> Cell:
+        words = _text(row.get("flags"))
+        known = [f"{FLAGS[word].mark}: {FLAGS[word].meaning}" for word in words.split() if word in FLAGS]
+        return Cell(marks(words) or ("" if words else "ok"), hint="; ".join(known))
+
+    yield _Column(Head("quality", "", "marks of its flags, explained below the figures", numeric=False), flags)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _number(row: Mapping[Any, Any], column: str) -> float:
+    value = row.get(column)
+    return math.nan if value is None or pd.isna(value) else float(value)
+
+
+def _sort(value: float) -> str:
+    return f"{value:.7g}" if math.isfinite(value) else ""

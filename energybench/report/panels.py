@@ -1,0 +1,127 @@
+"""Which rows share a panel, and what are the panel and its axes called?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from matplotlib import patheffects
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+from energybench.report.quantities import quantity
+from energybench.report.style import PAPER, plain
+
+WIDTH_IN = 9.0
+
+
+def split(frame: pd.DataFrame, columns: Sequence[str]) -> list[tuple[str, pd.DataFrame]]:
+    """``frame`` cut at the distinct values of ``columns``, in order of appearance, each part with a name.
+
+    Columns that hold one value throughout are left out of the names; a frame that is not cut at all has the name "".
+    """
+    present = [c for c in columns if c in frame]
+    if not present or frame.empty:
+        return [("", frame)] if len(frame) else []
+    varying = [c for c in present if frame[c].nunique(dropna=False) > 1]
+    if not varying:
+        return [("", frame)]
+    parts = frame.groupby(varying, sort=False, dropna=False)
+    return [(point_label(varying, _tuple(key)), part) for key, part in parts]
+
+
+def constant_label(frame: pd.DataFrame, columns: Sequence[str]) -> str:
+    """What all rows of ``frame`` share of ``columns``, for a subtitle."""
+    fixed = [c for c in columns if c in frame and frame[c].nunique(dropna=False) == 1]
+    return point_label(fixed, [frame[c].iloc[0] for c in fixed]) if len(frame) else ""
+
+
+def point_label(fields: Iterable[str], values: Iterable[Any]) -> str:
+    """``batch 32, float16``: text values speak for themselves, numbers need the name of their field."""
+    parts = []
+    for field, value in zip(fields, values, strict=True):
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            continue
+        parts.append(plain(value, 40) if isinstance(value, str) else f"{plain(field)} {_number(value)}")
+    return ", ".join(parts)
+
+
+def spread_over(items: Sequence[Any], most: int) -> list[Any]:
+    """At most ``most`` of ``items``, evenly spaced, the first and the last among them."""
+    if len(items) <= most:
+        return list(items)
+    if most == 1:
+        return [items[-1]]
+    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
+
+
+def grid(rows: int, columns: int, *, height_in: float, width_in: float = WIDTH_IN, **shared: Any) -> tuple[Figure, list[Axes]]:
+    """A figure of ``rows`` x ``columns`` axes under constrained layout, and its axes row by row."""
+    figure = Figure(figsize=(width_in, height_in), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **shared)
+    return figure, list(axes.ravel())
+
+
+def log_axis(ax: Axes, unit: str, *, axis: str = "x", ticks: int = 6) -> None:
+    """A logarithmic axis whose ticks are written with a prefix: ``1 µs``, ``10 µs``; plainly without a unit."""
+    which = ax.xaxis if axis == "x" else ax.yaxis
+    (ax.set_xscale if axis == "x" else ax.set_yscale)("log")
+    low, high = sorted(ax.get_xlim() if axis == "x" else ax.get_ylim())
+    decades = math.log10(high / low) if low > 0 else 1.0
+    subs = (1.0,) if decades >= 2.2 else (1.0, 3.0) if decades >= 1.2 else (1.0, 2.0, 5.0)
+    which.set_major_locator(LogLocator(base=10, subs=subs, numticks=ticks + 2))
+    if decades < 0.5:
+        which.set_major_locator(FixedLocator(_round_steps(low, high)))
+    significant = 1 if decades >= 0.5 else 2
+    which.set_major_formatter(
+        FuncFormatter(lambda value, _: quantity(value, unit, significant) if unit else f"{value:,.4g}")
+    )
+    which.set_minor_locator(NullLocator())
+    which.set_minor_formatter(NullFormatter())
+
+
+def _round_steps(low: float, high: float) -> list[float]:
+    """Round numbers between ``low`` and ``high``, about four."""
+    rough = (high - low) / 4
+    power = 10.0 ** math.floor(math.log10(rough)) if rough > 0 else 1.0
+    step = next((s * power for s in (1, 2, 5, 10) if s * power >= rough), rough)
+    first = math.ceil(low / step)
+    return [i * step for i in range(first, math.floor(high / step) + 1) if i > 0]
+
+
+def wrapped(text: str, width: int) -> str:
+    """``text`` on lines of at most ``width`` characters, broken after its commas where that suffices."""
+    lines: list[str] = []
+    for part in text.split(", "):
+        if lines and len(lines[-1]) + 2 + len(part) <= width:
+            lines[-1] += f", {part}"
+        else:
+            lines.append(part)
+    return ",\n".join(line if len(line) <= width else line[: width - 1] + "…" for line in lines)
+
+
+def label(ax: Axes, x: float, y: float, text: str, **options: Any) -> None:
+    """Text at a data point on a halo of paper, so that it reads across lines."""
+    outline = patheffects.withStroke(linewidth=2.5, foreground=PAPER)
+    ax.text(x, y, text, **{"size": 8, "zorder": 6, "path_effects": [outline], **options})
+
+
+def rows_of_variants(ax: Axes, names: Sequence[str], colors: Sequence[str], *, limit: int = 26) -> None:
+    """One row a variant, the first on top, its name in its own colour."""
+    ax.set_yticks(range(len(names)), [plain(name, limit) for name in names])
+    ax.set_ylim(len(names) - 0.4, -0.75)
+    ax.grid(visible=False, axis="y")
+    ax.tick_params(axis="y", length=0)
+    for text, color in zip(ax.get_yticklabels(), colors, strict=True):
+        text.set_color(color)
+
+
+def _tuple(key: Any) -> tuple[Any, ...]:
+    return key if isinstance(key, tuple) else (key,)
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else plain(value, 24)

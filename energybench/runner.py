@@ -1,0 +1,183 @@
+"""How is a comparison measured? Settle, idle, a latency pass, then mirrored random blocks of windows.
+
+Only runs: every raw reading goes into the journal, and what is reported is derived from there. The runner asks
+`analysis.joules` for a window's joules solely to decide when it may stop.
+"""
+
+from __future__ import annotations
+
+from energybench.analysis.joules import window_joules
+from energybench.analysis.statistics import log_interval
+from energybench.bench import Bench, Comparison, append, append_failure, board_now, poll_window
+from energybench.devices import Loop, Prepared
+from energybench.errors import CaseError
+from energybench.journal import WindowRecord
+from energybench.planner import MIN_ITERATIONS
+from energybench.readings import Reading
+from energybench.settling import measure_idle, settle
+from energybench.workload import WorkPlan
+
+MEMORY_SHARE = 0.8
+
+
+def measure_comparison(bench: Bench, comparison: Comparison, *, last: bool = False) -> str:
+    """Measure every piece of work of ``comparison`` until it is precise enough; a failing one becomes a row.
+
+    Args:
+        bench: device, meter, plan and journal.
+        comparison: what to measure.
+        last: whether idle is to be measured once more at the end.
+
+    Returns:
+        Why it stopped: ``converged``, ``windows``, ``budget`` or ``failed``.
+    """
+    stopped = "failed"
+    for works in _that_fit_together(bench, comparison):
+        prepared = [p for work in works if (p := _prepared(bench, comparison, work)) is not None]
+        try:
+            if prepared:
+                settle(bench, comparison, prepared[0])
+                for work in prepared:
+                    _latency_pass(bench, comparison, work)
+                stopped = _blocks(bench, comparison, prepared)
+                if last:
+                    measure_idle(bench, comparison)
+        finally:
+            for work in prepared:
+                bench.device.release(work)
+    return stopped
+
+
+def _that_fit_together(bench: Bench, comparison: Comparison) -> list[tuple[WorkPlan, ...]]:
+    """All works at once where memory allows, else sub-blocks that all contain the baseline's work."""
+    free = bench.device.free_memory_bytes()
+    works = comparison.works
+    if free is None or sum(w.peak_memory_bytes for w in works) <= MEMORY_SHARE * free:
+        return [works]
+    baseline, *others = works
+    groups: list[tuple[WorkPlan, ...]] = []
+    group: list[WorkPlan] = [baseline]
+    for work in others:
+        if len(group) > 1 and sum(w.peak_memory_bytes for w in [*group, work]) > MEMORY_SHARE * free:
+            groups.append(tuple(group))
+            group = [baseline]
+        group.append(work)
+    groups.append(tuple(group))
+    if len(groups) > 1:
+        bench.progress.note(
+            f"{comparison.id}: its variants do not fit into memory together; "
+            f"measured in {len(groups)} sub-blocks, each with the baseline"
+        )
+    return groups
+
+
+def _prepared(bench: Bench, comparison: Comparison, work: WorkPlan) -> Prepared | None:
+    bench.progress.doing(f"preparing {work.case.id}")
+    try:
+        prepared = bench.device.prepare(work)
+    except CaseError as error:
+        append_failure(bench, comparison, work, str(error))
+        return None
+    for note in prepared.notes:
+        bench.progress.note(f"{work.case.id}: {note}")
+    return prepared
+
+
+def _latency_pass(bench: Bench, comparison: Comparison, work: Prepared) -> None:
+    if any(w.kind == "latency" and w.work == work.plan.work for w in bench.journal.windows):
+        return
+    bench.progress.doing(f"latency of {work.plan.case.id}")
+    start_s = bench.device.clock.now_s()
+    try:
+        samples = bench.device.latency_samples(work, bench.plan.latency_s)
+    except CaseError as error:
+        append_failure(bench, comparison, work.plan, str(error))
+        return
+    append(
+        bench,
+        WindowRecord(
+            number=0,
+            kind="latency",
+            work=work.plan.work,
+            comparison=comparison.id,
+            start_s=start_s,
+            stop_s=bench.device.clock.now_s(),
+            samples_s=list(samples.samples_s),
+            iterations_per_sample=samples.iterations_per_sample,
+            launch=work.launch,
+            compile_s=work.compile_s,
+            peak_memory_bytes=work.peak_memory_bytes,
+        ),
+    )
+
+
+def _blocks(bench: Bench, comparison: Comparison, prepared: list[Prepared]) -> str:
+    """Mirrored pairs of blocks until every work is precise enough, or a limit is met."""
+    plan, journal = bench.plan, bench.journal
+    mine = [w for w in journal.windows if w.kind == "window" and w.comparison == comparison.id]
+    block = max((w.block for w in mine), default=-1) + 1
+    block += block % 2
+    active = {p.plan.work: p for p in prepared}
+    baseline = comparison.works[0].work
+    while active:
+        counts = {work: len(bench.values.get((comparison.id, work), [])) for work in active}
+        open_works = [work for work in active if not _precise(bench, comparison, work)]
+        if min(counts.values()) >= plan.windows and not open_works:
+            return "converged"
+        if min(counts.values()) >= plan.max_windows:
+            return "windows"
+        if bench.deadline_s is not None and bench.device.clock.now_s() > bench.deadline_s:
+            return "budget"
+        chosen = [w for w in active if w == baseline or counts[w] < plan.windows or w in open_works]
+        order = [chosen[i] for i in bench.random.permutation(len(chosen))]
+        for number, works in ((block, order), (block + 1, order[::-1])):
+            for work in works:
+                if work in active and not _measured_window(bench, comparison, active[work], number):
+                    del active[work]
+        block += 2
+    return "failed"
+
+
+def _precise(bench: Bench, comparison: Comparison, work: str) -> bool:
+    values = bench.values.get((comparison.id, work), [])
+    return len(values) >= 2 and log_interval(values).relative_halfwidth <= bench.plan.precision
+
+
+def _measured_window(bench: Bench, comparison: Comparison, work: Prepared, block: int) -> bool:
+    """Measure and record one window; False when the work failed and must not be run again."""
+    bench.progress.doing(work.plan.case.id)
+    before = board_now(bench)
+    readings: list[Reading] = []
+    loop: Loop | None = None
+    flags: list[str] = []
+    interior_s = max(bench.plan.window_s, MIN_ITERATIONS * work.iteration_s)
+    try:
+        loop = bench.device.loop(work)
+        try:
+            flags = poll_window(bench, loop, readings, interior_s)
+        finally:
+            stamps = loop.stop()
+    except CaseError as error:
+        append_failure(bench, comparison, work.plan, str(error))
+        return False
+    window = WindowRecord(
+        number=0,
+        kind="window",
+        work=work.plan.work,
+        comparison=comparison.id,
+        block=block,
+        start_s=stamps[0].time_s,
+        stop_s=stamps[-1].time_s,
+        stamps=[(round(s.time_s, 9), s.iterations) for s in stamps],
+        launch=work.launch,
+        before=before,
+        after=board_now(bench),
+        flags=flags,
+    )
+    found = window_joules(window, readings, bench.sensor if bench.metered else None)
+    bench.values.setdefault((comparison.id, work.plan.work), []).append(
+        found.energy_per_iteration_j or found.loop_latency_s
+    )
+    append(bench, window, readings)
+    bench.progress.window_done(found.power_w, window.after.temperature_c if window.after else None)
+    return True

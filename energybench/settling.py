@@ -1,0 +1,116 @@
+"""When may measuring begin? When power and temperature stand still; and what the board draws when idle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from energybench.analysis.joules import mean_power_w
+from energybench.bench import Bench, Comparison, append, board_now, poll_until, poll_window
+from energybench.devices import Prepared
+from energybench.journal import WindowRecord
+from energybench.readings import Reading
+
+SETTLE_SPAN_S = 2.5
+SETTLE_SLOPE_PER_S = 1e-3
+SETTLE_DEGREES_C = 1.0
+IDLE_SPAN_S = 2.0
+IDLE_STEADY = 0.01
+IDLE_STEADY_W = 1.0
+IDLE_CAP_S = 60.0
+
+
+def settle(bench: Bench, comparison: Comparison, work: Prepared) -> None:
+    """Loop the first work until power and temperature stand still; measure idle once before everything."""
+    least_s, most_s = (bench.plan.resettle_s, bench.plan.resettle_s) if bench.settled else bench.plan.settle_s
+    bench.progress.doing("settling")
+    clock = bench.device.clock
+    before = board_now(bench)
+    readings: list[Reading] = []
+    start_s = clock.now_s()
+    end_s = start_s + most_s
+    steady = False
+    temperature_c = before.temperature_c if before else None
+    loop = bench.device.loop(work)
+    try:
+        while clock.now_s() < end_s and not steady:
+            poll_until(bench, loop, readings, min(clock.now_s() + SETTLE_SPAN_S, end_s))
+            now_s = clock.now_s()
+            board = board_now(bench)
+            warmer_c = _difference(board.temperature_c if board else None, temperature_c)
+            temperature_c = board.temperature_c if board else None
+            flat = _slope_per_s(readings, now_s) <= SETTLE_SLOPE_PER_S and warmer_c <= SETTLE_DEGREES_C
+            steady = now_s - start_s >= least_s and (flat or not bench.metered)
+    finally:
+        stamps = loop.stop()
+    append(
+        bench,
+        WindowRecord(
+            number=0,
+            kind="settle",
+            work=work.plan.work,
+            comparison=comparison.id,
+            start_s=start_s,
+            stop_s=stamps[-1].time_s,
+            stamps=[(s.time_s, s.iterations) for s in stamps[:1] + stamps[-1:]],
+            before=before,
+            after=board_now(bench),
+            flags=[] if steady or bench.settled else ["unsettled"],
+        ),
+        readings,
+    )
+    bench.settled = True
+    if not bench.idle_before:
+        bench.idle_before = True
+        measure_idle(bench, comparison)
+
+
+def measure_idle(bench: Bench, comparison: Comparison) -> None:
+    """Active idle: wait until power stands still, then measure it like a window, without a loop."""
+    if not bench.metered:
+        return
+    bench.progress.doing("active idle")
+    clock = bench.device.clock
+    cap_s = clock.now_s() + min(IDLE_CAP_S, 12 * bench.plan.idle_s)
+    steady = False
+    previous_w: float | None = None
+    while not steady and clock.now_s() < cap_s:
+        start_s = clock.now_s()
+        readings: list[Reading] = []
+        poll_until(bench, None, readings, start_s + IDLE_SPAN_S)
+        power_w = mean_power_w(readings, start_s, clock.now_s())
+        if power_w is not None and previous_w is not None:
+            steady = abs(power_w - previous_w) <= max(IDLE_STEADY * previous_w, IDLE_STEADY_W)
+        previous_w = power_w
+    before = board_now(bench)
+    start_s = clock.now_s()
+    readings = []
+    poll_window(bench, None, readings, bench.plan.idle_s)
+    stop_s = clock.now_s()
+    append(
+        bench,
+        WindowRecord(
+            number=0,
+            kind="idle",
+            comparison=comparison.id,
+            start_s=start_s,
+            stop_s=stop_s,
+            stamps=[(start_s, 0), (stop_s, 1)],
+            before=before,
+            after=board_now(bench),
+            flags=[] if steady else ["idle-unsettled"],
+        ),
+        readings,
+    )
+
+
+def _slope_per_s(readings: Sequence[Reading], now_s: float) -> float:
+    """Relative change of power per second over the last two spans; 0 where power is unknown."""
+    last = mean_power_w(readings, now_s - SETTLE_SPAN_S, now_s)
+    earlier = mean_power_w(readings, now_s - 2 * SETTLE_SPAN_S, now_s - SETTLE_SPAN_S)
+    if last is None or earlier is None:
+        return float("inf") if readings else 0.0
+    return abs(last / earlier - 1) / SETTLE_SPAN_S
+
+
+def _difference(now: float | None, before: float | None) -> float:
+    return 0.0 if now is None or before is None else abs(now - before)

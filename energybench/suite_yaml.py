@@ -1,0 +1,185 @@
+"""What does a suite file say, and on which line? YAML read safely, within hard limits.
+
+The text may come from anyone. So: only plain mappings, lists and scalars; no tags, no merge keys; limits on size, on
+nesting, and on what aliases expand to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from energybench.errors import SuiteError
+
+MAX_BYTES = 256 * 1024
+MAX_DEPTH = 20
+MAX_NODES = 20_000
+
+_PLAIN_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "map", "seq")}
+
+Keys = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A suite file as plain data that still knows its lines.
+
+    Attributes:
+        text: the file's text, as it goes into the run.
+        source: its name for messages.
+        data: the top-level mapping.
+        lines: line (from 1) of every key and list item, by its keys from the top.
+    """
+
+    text: str
+    source: str
+    data: Mapping[str, Any]
+    lines: Mapping[Keys, int] = field(repr=False)
+
+    def where(self, *keys: str | int) -> str:
+        """``suites/x.yaml:12: variants.E2GC.args``: the place, with the line of the nearest enclosing key."""
+        known = keys
+        while known and known not in self.lines:
+            known = known[:-1]
+        dotted = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
+        place = f"{self.source}:{self.lines.get(known, 1)}"
+        return f"{place}: {dotted}" if dotted else place
+
+    def error(self, keys: Keys, what: str, *, why: str = "", remedy: str = "") -> SuiteError:
+        """An error that says where in this file."""
+        return SuiteError(what, where=self.where(*keys), why=why, remedy=remedy)
+
+
+def read_document(path: Path, source: str, *, remedy: str = "energybench list") -> Document:
+    """Read the suite file ``path``, to be called ``source`` in messages.
+
+    Raises:
+        SuiteError: it is missing, a directory, too large, not text, not YAML, not a mapping, or has duplicate keys.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise SuiteError("there is no such suite file", where=source, remedy=remedy) from None
+    except IsADirectoryError:
+        remedy = "name a .yaml file in it, or see: energybench list"
+        raise SuiteError("this is a directory, not a suite file", where=source, remedy=remedy) from None
+    except OSError as error:
+        raise SuiteError(f"the suite file cannot be read ({error.strerror})", where=source) from None
+    if len(raw) > MAX_BYTES:
+        raise SuiteError(f"the suite file is larger than {MAX_BYTES // 1024} KiB", where=source)
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise SuiteError("the suite file is not UTF-8 text", where=source) from None
+    return parse_document(text, source)
+
+
+def parse_document(text: str, source: str) -> Document:
+    """Parse a suite's text, to be called ``source`` in messages.
+
+    Raises:
+        SuiteError: it is not YAML, breaks a limit, is not a mapping, or has duplicate keys.
+    """
+    loader = _BoundedLoader(text, source) if "\x00" not in text else None
+    if loader is None:
+        raise SuiteError("the suite file is not text (it holds NUL bytes)", where=source)
+    try:
+        root = loader.get_single_node()
+        lines: dict[Keys, int] = {}
+        data = _Builder(loader, source, lines).build(root, ()) if root is not None else None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{source}:{mark.line + 1}" if mark else source
+        raise SuiteError(f"not valid YAML: {error.problem or error.context}", where=where) from None
+    except yaml.YAMLError as error:
+        raise SuiteError(f"not valid YAML: {str(error).splitlines()[0]}", where=source) from None
+    finally:
+        loader.dispose()
+    if not isinstance(data, dict):
+        found = "empty" if data is None else f"a {type(data).__name__}"
+        remedy = "see a shipped one: energybench show gconv"
+        raise SuiteError(
+            f"a suite is a mapping (name, variants, ...); this file is {found}", where=source, remedy=remedy
+        )
+    return Document(text, source, data, lines)
+
+
+class _BoundedLoader(yaml.SafeLoader):
+    """Composes nodes, and refuses to go deeper than any honest suite does."""
+
+    def __init__(self, text: str, source: str) -> None:
+        try:
+            super().__init__(text)
+        except yaml.reader.ReaderError as error:
+            raise SuiteError(f"not text: {error.reason}", where=source) from None
+        self._source = source
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            line = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]
+            raise SuiteError(f"nested deeper than {MAX_DEPTH} levels", where=f"{self._source}:{line}")
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+class _Builder:
+    """Turns nodes into plain data; counts what aliases expand to; notes every line."""
+
+    def __init__(self, loader: yaml.SafeLoader, source: str, lines: dict[Keys, int]) -> None:
+        self._loader = loader
+        self._source = source
+        self._lines = lines
+        self._nodes = 0
+
+    def build(self, node: yaml.Node, keys: Keys) -> Any:
+        self._nodes += 1
+        if self._nodes > MAX_NODES or len(keys) > MAX_DEPTH:
+            what = f"more than {MAX_NODES} values, or deeper than {MAX_DEPTH} levels, once its aliases are expanded"
+            raise self._error(node, what)
+        if node.tag not in _PLAIN_TAGS:
+            value = "a collection" if isinstance(node, yaml.CollectionNode) else repr(node.value)
+            what = f"a value must be text, a number, true/false, a list or a mapping, not {value} tagged {node.tag}"
+            raise self._error(node, what, remedy="quote it if it is text")
+        self._lines.setdefault(keys, _line(node))
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, keys)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(item, (*keys, index)) for index, item in enumerate(node.value)]
+        return self._scalar(node)
+
+    def _mapping(self, node: yaml.MappingNode, keys: Keys) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        first: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag != "tag:yaml.org,2002:str":
+                remedy = "merge keys are not part of a suite; write it out" if key_node.value == "<<" else "quote it"
+                raise self._error(key_node, f"a key must be text, not {key_node.value!r}", remedy=remedy)
+            key = str(key_node.value)
+            if key in first:
+                raise self._error(key_node, f"{key!r} is given twice (first on line {first[key]})")
+            first[key] = _line(key_node)
+            self._lines[(*keys, key)] = first[key]
+            data[key] = self.build(value_node, (*keys, key))
+        return data
+
+    def _scalar(self, node: yaml.Node) -> str | int | float | bool | None:
+        try:
+            value: str | int | float | bool | None = self._loader.construct_object(node)
+        except ValueError:
+            raise self._error(node, f"{str(node.value)[:40]!r} is not a number that can be read") from None
+        return value
+
+    def _error(self, node: yaml.Node, what: str, *, remedy: str = "") -> SuiteError:
+        return SuiteError(what, where=f"{self._source}:{_line(node)}", remedy=remedy)
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1

@@ -1,0 +1,8 @@
+"""A case made runnable: what it must do (counted on meta tensors), and the module and inputs that do it."""
+
+from __future__ import annotations
+
+from energybench.workload.build import Built, build
+from energybench.workload.plan import WorkPlan, plan_workload
+
+__all__ = ["Built", "WorkPlan", "build", "plan_workload"]

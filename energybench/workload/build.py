@@ -1,0 +1,151 @@
+"""The module and inputs of a case on a device, and the function that runs one iteration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from energybench.errors import CaseError
+from energybench.expand import Case
+from energybench.workload.aten import tensors_in
+from energybench.workload.plan import TORCH_DTYPES, WorkPlan, constructed, laid_out, placed
+from energybench.workload.trace import sgd, train_step
+
+MAX_SETS = 64
+
+InputSet = tuple[Tensor, ...]
+
+
+@dataclass
+class Built:
+    """A case ready to run.
+
+    Attributes:
+        module: the module, compiled where the case says so.
+        input_sets: the inputs iterations rotate through; one where the cache is hot.
+        step: runs iteration i, on input set i modulo their number. It neither synchronises nor allocates inputs, so
+            that it can be captured in a CUDA graph.
+        cold: whether the input sets together exceed twice the L2, so that no input is found there.
+    """
+
+    module: nn.Module
+    input_sets: list[InputSet]
+    step: Callable[[int], None]
+    cold: bool
+
+
+def build(
+    plan: WorkPlan, device: torch.device, *, seed: int, plugins: Sequence[str] = (), l2_bytes: float = 0
+) -> Built:
+    """Build a case on a device: weights by torch's own initialisation, inputs normal (integers uniform), both seeded.
+
+    Running statistics of untrained batch norms are set from the first input set, as training would have: otherwise
+    activations shrink layer by layer to zeros, and zeros cost less energy than numbers.
+
+    Torch's TF32 flags are set for the process: off for float32, on for tf32.
+
+    Args:
+        plan: what to build.
+        device: where.
+        seed: of weights and inputs; the weights are the same on every device.
+        plugins: the ``--plugin`` arguments.
+        l2_bytes: size of the device's L2, for cases that rotate.
+
+    Raises:
+        CaseError: the device has no TF32.
+        SuiteError: the layer cannot be constructed.
+    """
+    case = plan.case
+    _set_tf32(case, device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = placed(constructed(case, plugins), case, device)
+    generator = torch.Generator(device).manual_seed(seed)
+    set_bytes = sum(tensor.nbytes for tensor in _input_set(case, torch.device("meta"), None))
+    sets = 1 if case.cache == "hot" else min(MAX_SETS, max(2, int(2 * l2_bytes // max(set_bytes, 1)) + 1))
+    input_sets = [_input_set(case, device, generator) for _ in range(sets)]
+    module.train(case.mode == "training")
+    if case.mode == "inference":
+        _settle_batch_norms(module, input_sets[0])
+    runnable: nn.Module = torch.compile(module, dynamic=False) if case.compile else module  # type: ignore[assignment]
+    if case.mode == "inference":
+        step = _inference_step(runnable, input_sets)
+    else:
+        step = _training_step(runnable, input_sets, plan, device, generator)
+    return Built(runnable, input_sets, step, cold=case.cache == "rotated" and sets * set_bytes > 2 * l2_bytes)
+
+
+def _set_tf32(case: Case, device: torch.device) -> None:
+    if case.dtype == "tf32" and (device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0)):
+        raise CaseError("tf32 exists on NVIDIA GPUs from Ampere on; here it would silently be float32")
+    torch.backends.cuda.matmul.allow_tf32 = case.dtype == "tf32"
+    torch.backends.cudnn.allow_tf32 = case.dtype == "tf32"
+
+
+def _input_set(case: Case, device: torch.device, generator: torch.Generator | None) -> InputSet:
+    tensors = []
+    for spec in case.inputs:
+        if spec.integers is None:
+            tensor = torch.randn(spec.shape, generator=generator, device=device, dtype=TORCH_DTYPES[case.dtype])
+        else:
+            tensor = torch.randint(spec.integers, spec.shape, generator=generator, device=device)
+        tensors.append(laid_out(tensor, case))
+    return tuple(tensors)
+
+
+def _settle_batch_norms(module: nn.Module, inputs: InputSet) -> None:
+    """Give batch norms that never saw data the statistics of the inputs, layer by layer in one forward pass."""
+    norms = [
+        norm
+        for norm in module.modules()
+        if isinstance(norm, _BatchNorm) and norm.num_batches_tracked is not None and norm.num_batches_tracked == 0
+    ]
+    if not norms:
+        return
+    hooks = [norm.register_forward_pre_hook(_take_statistics) for norm in norms]
+    with torch.no_grad():
+        module(*inputs)
+    for hook in hooks:
+        hook.remove()
+
+
+def _take_statistics(norm: _BatchNorm, inputs: tuple[Tensor, ...]) -> None:
+    """Running statistics become those of the input; of a single value per channel there are none to take."""
+    x = inputs[0].detach().float()
+    if norm.running_mean is None or norm.running_var is None or x.numel() == x.shape[1]:
+        return
+    axes = [axis for axis in range(x.dim()) if axis != 1]
+    norm.running_mean.copy_(x.mean(axes))
+    norm.running_var.copy_(x.var(axes, correction=0))
+
+
+def _inference_step(module: Callable[..., object], input_sets: Sequence[InputSet]) -> Callable[[int], None]:
+    def step(i: int) -> None:
+        with torch.inference_mode():
+            module(*input_sets[i % len(input_sets)])
+
+    return step
+
+
+def _training_step(
+    module: nn.Module,
+    input_sets: Sequence[InputSet],
+    plan: WorkPlan,
+    device: torch.device,
+    generator: torch.Generator,
+) -> Callable[[int], None]:
+    optimizer = sgd([parameter for parameter in module.parameters() if parameter.requires_grad])
+    dtype = TORCH_DTYPES[plan.case.dtype]
+    gradients = [torch.randn(shape, generator=generator, device=device, dtype=dtype) for shape in plan.output_shapes]
+
+    def step(i: int) -> None:
+        inputs = input_sets[i % len(input_sets)]
+        train_step(tuple(tensors_in(module(*inputs))), gradients, optimizer)
+        for tensor in inputs:
+            tensor.grad = None
+
+    return step

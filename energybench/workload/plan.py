@@ -1,0 +1,162 @@
+"""What must a case do? Its operators, bytes, memory and identity, found by shape before anything runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from energybench.catalogue import is_network
+from energybench.cost import OperatorCost
+from energybench.errors import SuiteError, one_line
+from energybench.expand import Case
+from energybench.resolve import check_arguments, resolve_layer
+from energybench.workload.trace import Trace, trace
+
+TORCH_DTYPES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "tf32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+"""Number formats of a case; tf32 is how float32 tensors are multiplied."""
+
+
+@dataclass(frozen=True)
+class WorkPlan:
+    """What a case must do in one iteration, counted on meta tensors.
+
+    Attributes:
+        case: the case.
+        operators: in order of execution; in training mode the backward pass and the SGD step too.
+        macs: multiply-accumulates of all operators.
+        params: elements of all parameters.
+        compulsory_bytes: inputs, parameters (with buffers such as running statistics) and outputs, each moved once;
+            in training also the gradients at both ends, and parameters written. Never more than ``eager_bytes``:
+            of an embedding only the rows that are picked count.
+        eager_bytes: sum over operators of what each must move.
+        peak_memory_bytes: estimate: weights, two sets of inputs, and the activations alive at once. Rotation adds up
+            to twice the L2; workspaces of kernels are not in it.
+        output_shapes: what the module returns.
+        unknown: operators without a closed form, named; their MACs are missing above.
+        work: identity of the work. Cases with the same one launch the same kernels on the same shapes and are
+            measured once.
+    """
+
+    case: Case
+    operators: tuple[OperatorCost, ...]
+    macs: int
+    params: int
+    compulsory_bytes: int
+    eager_bytes: int
+    peak_memory_bytes: int
+    output_shapes: tuple[tuple[int, ...], ...]
+    unknown: tuple[str, ...]
+    work: str
+
+
+def plan_workload(case: Case, *, plugins: Sequence[str] = ()) -> WorkPlan:
+    """Build a case on meta tensors and count what it does.
+
+    Raises:
+        SuiteError: its layer may not be named, cannot be constructed, or does not run on these shapes; the message
+            names file, line, field and case.
+    """
+    with torch.device("meta"):
+        module = constructed(case, plugins)
+        inputs = tuple(_meta_input(case, index) for index in range(len(case.inputs)))
+    module = placed(module, case, torch.device("meta"))
+    try:
+        traced = trace(module, inputs, training=case.mode == "training", tf32=case.dtype == "tf32")
+    except Exception as error:
+        shapes = ", ".join(str(list(tensor.shape)) for tensor in case.inputs)
+        raise case.error(
+            f"{case.layer} does not run on inputs of shape {shapes}: {one_line(error)}",
+            remedy="correct input: or args:, or skip this case",
+        ) from error
+    return _plan(case, module, inputs, traced)
+
+
+def constructed(case: Case, plugins: Sequence[str]) -> nn.Module:
+    """The module of a case, made on torch's current default device.
+
+    Raises:
+        SuiteError: its name may not be used, or its arguments do not fit.
+    """
+    try:
+        factory = resolve_layer(case.layer, plugins)
+    except SuiteError as error:
+        raise case.error(error.what, why=error.why, remedy=error.remedy) from error
+    if problem := check_arguments(factory, case.args):
+        raise case.error(problem[1], argument=problem[0])
+    try:
+        return factory(**case.args)
+    except Exception as error:
+        what = f"{case.layer} cannot be constructed: {one_line(error)}"
+        raise case.error(what, remedy="correct args:, or skip this case") from error
+
+
+def placed(module: nn.Module, case: Case, device: torch.device) -> nn.Module:
+    """The module on a device, in the case's number format and layout."""
+    module = module.to(device=device, dtype=TORCH_DTYPES[case.dtype])
+    return module.to(memory_format=torch.channels_last) if case.layout == "channels_last" else module  # type: ignore[call-overload]
+
+
+def laid_out(tensor: Tensor, case: Case) -> Tensor:
+    """An input in the case's layout, and requiring a gradient where training would compute one.
+
+    A layer is trained as inside a network, so it also owes the gradient of its input; a network does not.
+    """
+    if case.layout == "channels_last" and tensor.dim() == 4:
+        tensor = tensor.to(memory_format=torch.channels_last)
+    wanted = case.mode == "training" and tensor.is_floating_point() and not is_network(case.layer)
+    return tensor.requires_grad_(wanted)
+
+
+def _meta_input(case: Case, index: int) -> Tensor:
+    spec = case.inputs[index]
+    dtype = TORCH_DTYPES[case.dtype] if spec.integers is None else torch.int64
+    return laid_out(torch.empty(spec.shape, dtype=dtype), case)
+
+
+def _plan(case: Case, module: nn.Module, inputs: Sequence[Tensor], traced: Trace) -> WorkPlan:
+    training = case.mode == "training"
+    parameters = list(module.parameters())
+    input_bytes = sum(tensor.nbytes for tensor in inputs)
+    parameter_bytes = sum(tensor.nbytes for tensor in parameters)
+    weight_bytes = parameter_bytes + sum(tensor.nbytes for tensor in module.buffers())
+    compulsory = input_bytes + weight_bytes + sum(tensor.nbytes for tensor in traced.outputs)
+    if training:
+        compulsory += parameter_bytes + sum(tensor.nbytes for tensor in traced.outputs)
+        compulsory += sum(tensor.nbytes for tensor in inputs if tensor.requires_grad)
+    eager_bytes = sum(operator.bytes for operator in traced.operators)
+    unknown = tuple(dict.fromkeys(operator.name for operator in traced.operators if not operator.known))
+    return WorkPlan(
+        case=case,
+        operators=traced.operators,
+        macs=sum(operator.macs for operator in traced.operators),
+        params=sum(tensor.numel() for tensor in parameters),
+        compulsory_bytes=min(compulsory, eager_bytes) if traced.operators else compulsory,
+        eager_bytes=eager_bytes,
+        peak_memory_bytes=weight_bytes + 2 * input_bytes + traced.peak_bytes,
+        output_shapes=tuple(tuple(tensor.shape) for tensor in traced.outputs),
+        unknown=unknown,
+        work=_identity(case, parameters, traced, unknown),
+    )
+
+
+def _identity(case: Case, parameters: Sequence[Tensor], traced: Trace, unknown: Sequence[str]) -> str:
+    """Hash of everything that decides which kernels run on what; names and groupings of arguments do not."""
+    facts = {
+        "operators": traced.signature,
+        "parameters": [[list(tensor.shape), str(tensor.dtype)] for tensor in parameters],
+        "inputs": [[spec.shape, spec.integers] for spec in case.inputs],
+        "options": [case.dtype, case.layout, case.mode, case.cache, case.compile],
+        "unknown": [case.layer, dict(case.args)] if unknown else [],
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,246 @@
+"""Which operators does a module run? A trace on meta tensors: shapes only, no memory, no values.
+
+Forward, or forward, backward and optimizer step, exactly as they are dispatched. Two functions that devices run as one
+kernel but that decompose on meta tensors (scaled dot-product attention, RMS norm) are taken whole on the way forward;
+their gradients are counted as the operators they decompose into.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.module_tracker import ModuleTracker
+
+from energybench import cost
+from energybench.cost import OperatorCost
+from energybench.workload.aten import dtype_name, is_free, operand, operator_costs, tensors_in
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a module does in one iteration.
+
+    Attributes:
+        operators: in order of execution.
+        signature: one line an operator: name, shapes, strides, number formats, other arguments. Equal signatures
+            are the same work.
+        outputs: shape and number format of what the module returns.
+        peak_bytes: most memory held at once by what operators allocate (outputs, saved activations, gradients).
+    """
+
+    operators: tuple[OperatorCost, ...]
+    signature: tuple[str, ...]
+    outputs: tuple[Tensor, ...]
+    peak_bytes: int
+
+
+def trace(module: nn.Module, inputs: Sequence[Tensor], *, training: bool, tf32: bool = False) -> Trace:
+    """Run a module on meta tensors and record its operators.
+
+    Args:
+        module: on the meta device.
+        inputs: meta tensors; in training, those that require a gradient get one.
+        training: forward, backward and an SGD step instead of a forward pass in evaluation mode.
+        tf32: label float32 convolutions and matrix products as tf32.
+
+    Raises:
+        Exception: whatever the module raises when it cannot run on these shapes.
+    """
+    module.train(training)
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    tracker = ModuleTracker()
+    recorder = _Recorder(tracker, tf32=tf32)
+    with tracker, recorder, _Fused(recorder), torch.set_grad_enabled(training):
+        outputs = tuple(tensors_in(module(*inputs)))
+        if training:
+            train_step(outputs, [torch.empty_like(output) for output in outputs], sgd(parameters))
+    return Trace(tuple(recorder.operators), tuple(recorder.signature), outputs, recorder.memory.peak_bytes)
+
+
+def sgd(parameters: Sequence[nn.Parameter]) -> torch.optim.SGD:
+    """The optimizer of training mode: plain SGD, one multi-tensor kernel, no state.
+
+    The learning rate is 0: the same work, but weights keep their distribution however long one measures.
+
+    Raises:
+        ValueError: there is nothing to train.
+    """
+    if not parameters:
+        raise ValueError("nothing to train: there are no parameters")
+    return torch.optim.SGD(parameters, lr=0.0, foreach=True)
+
+
+def train_step(outputs: Sequence[Tensor], gradients: Sequence[Tensor], optimizer: torch.optim.SGD) -> None:
+    """Backward from given output gradients, SGD step, gradients dropped."""
+    pairs = [(y, dy) for y, dy in zip(outputs, gradients, strict=True) if y.requires_grad]
+    torch.autograd.backward([y for y, _ in pairs], [dy for _, dy in pairs])
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes every operator that reaches a device.
+
+    A network repeats itself, and torch's shape rules are slow Python: an operator that returns fresh tensors is asked
+    for their shapes once, and after that they are made from what it said.
+    """
+
+    def __init__(self, tracker: ModuleTracker, *, tf32: bool) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.operators: list[OperatorCost] = []
+        self.signature: list[str] = []
+        self.memory = _Memory()
+        self.paused = False
+        self._tracker = tracker
+        self._tf32 = tf32
+        self._costs: dict[str, tuple[OperatorCost, ...]] = {}
+        self._results: dict[str, Any] = {}
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        keywords = dict(kwargs or {})
+        if is_free(func):
+            result = func(*args, **keywords)
+            self.memory.see(result)
+            return result
+        line = f"{func} {_described((args, keywords))}"
+        if line in self._results:
+            result = _made_like(self._results[line])
+        else:
+            result = func(*args, **keywords)
+            if not any(returned.alias_info for returned in func._schema.returns):
+                self._results[line] = _layouts(result)
+        self.memory.see(result)
+        if not self.paused:
+            if line not in self._costs:
+                self._costs[line] = operator_costs(func, args, keywords, result)
+            self.note(line, self._costs[line])
+        return result
+
+    def note(self, line: str, costs: Sequence[OperatorCost]) -> None:
+        """Append operators, with where in the module they ran."""
+        deepest = max(self._tracker.parents - {"Global"}, key=len, default="")
+        path = deepest.partition(".")[2]
+        self.signature.append(line)
+        for found in costs:
+            tf32 = self._tf32 and found.macs > 0 and found.dtype == "float32"
+            self.operators.append(replace(found, path=path, dtype="tf32" if tf32 else found.dtype))
+
+
+class _Fused(TorchFunctionMode):
+    """Takes functions that devices run as one kernel before they decompose."""
+
+    def __init__(self, recorder: _Recorder) -> None:
+        super().__init__()
+        self._recorder = recorder
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        keywords = dict(kwargs or {})
+        form = _FUSED.get(func)
+        if form is None or self._recorder.paused:
+            return func(*args, **keywords)
+        line = f"{func.__name__} {_described((args, keywords))}"
+        self._recorder.paused = True
+        try:
+            result = func(*args, **keywords)
+        finally:
+            self._recorder.paused = False
+        self._recorder.note(line, [form(result, *args, **keywords)])
+        return result
+
+
+class _Memory:
+    """Bytes of storages that are alive, to about one per cent."""
+
+    def __init__(self) -> None:
+        self.peak_bytes = 0
+        self._live: dict[int, tuple[weakref.ref[Any], int]] = {}
+        self._bound_bytes = 0
+
+    def see(self, result: Any) -> None:
+        """Count storages not seen before; look for dead ones only when the peak might move."""
+        for tensor in tensors_in(result):
+            storage = tensor.untyped_storage()
+            known = self._live.get(storage._cdata)
+            if known is not None and known[0]() is storage:
+                continue
+            size = storage.nbytes()
+            self._live[storage._cdata] = (weakref.ref(storage), size)
+            self._bound_bytes += size
+        if self._bound_bytes > self.peak_bytes * 1.01:
+            self._live = {key: entry for key, entry in self._live.items() if entry[0]() is not None}
+            self._bound_bytes = sum(size for _, size in self._live.values())
+            self.peak_bytes = max(self.peak_bytes, self._bound_bytes)
+
+
+def _attention(
+    _: Tensor, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, *__: Any, **___: Any
+) -> OperatorCost:
+    *batch, heads, T, D = query.shape if query.dim() > 3 else (*query.shape[:-2], 1, *query.shape[-2:])
+    return cost.attention_cost(
+        B=torch.Size(batch).numel(),
+        heads=heads,
+        T=T,
+        S=key.shape[-2],
+        D=D,
+        value_size=value.shape[-1],
+        key_heads=key.shape[-3] if query.dim() > 3 else 1,
+        mask_bytes=operand(attn_mask).bytes if attn_mask is not None else 0,
+        dtype=dtype_name(query.dtype),
+    )
+
+
+def _rms_norm(result: Tensor, x: Tensor, _: Any, weight: Tensor | None = None, *__: Any, **___: Any) -> OperatorCost:
+    inputs = [operand(tensor) for tensor in (x, weight) if tensor is not None]
+    return cost.normalisation_cost(inputs=inputs, outputs=[operand(result)], name="rms_norm")
+
+
+_FUSED: Mapping[Any, Callable[..., OperatorCost]] = {
+    F.scaled_dot_product_attention: _attention,
+    F.rms_norm: _rms_norm,
+}
+
+
+def _layouts(result: Any) -> Any:
+    """Everything needed to make a result like this one: shapes, strides and number formats, in the same nesting."""
+    if isinstance(result, Tensor):
+        return tuple(result.shape), result.stride(), result.dtype
+    return [_layouts(item) for item in result] if isinstance(result, tuple | list) else None
+
+
+def _made_like(layouts: Any) -> Any:
+    if layouts is None:
+        return None
+    if isinstance(layouts, tuple):
+        shape, stride, dtype = layouts
+        return torch.empty_strided(shape, stride, dtype=dtype, device="meta")
+    return [_made_like(item) for item in layouts]
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"{dtype_name(value.dtype)}{list(value.shape)}@{list(value.stride())}"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}={_described(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, tuple | list):
+        return "(" + ",".join(_described(item) for item in value) + ")"
+    return str(value)

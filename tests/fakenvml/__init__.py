@@ -1,0 +1,1 @@
+"""A fake libnvidia-ml.so.1 whose true joules are known, for tests through the real nvidia-ml-py."""

@@ -1,0 +1,71 @@
+"""fakenvml/: is the fake itself true? Against the simulated sensor, and against arithmetic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakenvml import scenes
+from fakenvml.boards import SQUARE, board, quiet, virtual
+from fakenvml.build import FakeNvml
+
+from energybench.sensor import SimulatedSensor
+
+
+@pytest.mark.parametrize("name", ["kepler", "a100", "ga10x-fast", "consumer-500ms", "a100-part-time-counter"])
+def test_the_fake_and_the_simulated_sensor_are_the_same_sensor(fake_nvml: FakeNvml, name: str) -> None:
+    """Two implementations, in C and in Python, of one model: they agree to the resolution, noise apart."""
+    profile = quiet(name)
+    wave = {"period": 0.0271, "low": 100.0, "high": 300.0}
+
+    def energy_j(time_s: float) -> float:
+        periods = time_s // wave["period"]
+        on_s = periods * 0.5 * wave["period"] + min(time_s - periods * wave["period"], 0.5 * wave["period"])
+        return wave["low"] * time_s + (wave["high"] - wave["low"]) * on_s
+
+    sensor = SimulatedSensor(profile, energy_j, seed=1)
+    kinds = [stream.kind for stream in profile.streams] + (["energy_j"] if profile.counter else [])
+    phases = [sensor.phase_s(kind) for kind in kinds]
+    config = virtual(board(profile, SQUARE, phases_s=tuple(phases)))
+    found = fake_nvml.run(scenes.polled, config, until_s=8.0, every_s=0.0171)
+    assert len(found["readings"]) > 170 * len(profile.kinds)
+    for time_s, kind, value, _, _ in found["readings"]:
+        expected = sensor.counter_j(time_s) if kind == "energy_j" else sensor.reading(kind, time_s).value
+        assert value == pytest.approx(expected, abs=0.0021), (kind, time_s)
+
+
+def test_the_fakes_noise_has_the_stated_spread_and_correlation(fake_nvml: FakeNvml) -> None:
+    config = virtual("device\npower from 0 250\nstream power_w refresh=0.1 span=0.1 noise=0.01 correlation=0.8\n")
+    found = fake_nvml.run(scenes.polled, config, until_s=1_005.0, every_s=0.1)
+    noise = np.array([reading[2] for reading in found["readings"]]) / 250 - 1
+    assert len(noise) == 10_000
+    assert noise.std() == pytest.approx(0.01, rel=0.1)  # 10 000 values are worth 1100: 2 % standard error
+    assert np.corrcoef(noise[1:], noise[:-1])[0, 1] == pytest.approx(0.8, abs=0.03)
+
+
+def test_a_load_may_keep_the_ledger_itself(fake_nvml: FakeNvml) -> None:
+    config = virtual(board(quiet("turing"), "ledger -"))
+    found = fake_nvml.run(scenes.ledger, config)
+    assert found["high"] == pytest.approx(300 * 1.5)
+    assert found["truth"] == pytest.approx(50 + 450 + 80 * 1.5 + 200 * 2)
+    assert found["truth"] - 20 <= found["counter"] <= found["truth"]  # one tick of 0.1 s at 200 W
+
+
+def test_the_load_may_be_another_process(fake_nvml: FakeNvml, tmp_path: Path) -> None:
+    config = f"clock {tmp_path / 'clock'}\n" + board(quiet("turing"), f"ledger {tmp_path / 'ledger'}")
+    found = fake_nvml.run(scenes.ledger_of_two_processes, config)
+    assert found["now"] == 3.0
+    assert found["truth"] == pytest.approx(100 * 2)
+    assert found["counter"] == pytest.approx(100 * 2, abs=100 * 0.1)  # one tick
+
+
+def test_power_may_follow_the_processes_own_cpu_time(fake_nvml: FakeNvml) -> None:
+    found = fake_nvml.run(scenes.cpu_power, board(quiet("turing"), "cpu idle_w=20 w_per_cpu=100"))
+    assert found["busy_j"] == pytest.approx(100 * 0.3, rel=0.05)
+    assert found["idle_w"] == pytest.approx(20, abs=5)  # the watching thread costs a few per cent of a core
+
+
+def test_a_configuration_that_is_not_understood_is_refused(fake_nvml: FakeNvml) -> None:
+    said = fake_nvml.run(scenes.refusal, "device\nstream power_w refresh=fast\n")
+    assert "code 999" in said["what"]

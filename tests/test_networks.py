@@ -1,0 +1,96 @@
+"""Whole networks have the published counts: zoo_conv.md entry 1, and e2gc.md sections 5.1 and 5.2."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from energybench.layers.group_conv import GroupConv2d
+from energybench.networks.mobilenet_v1 import MobileNetV1
+from energybench.networks.resnext import ResNeXt50
+from energybench.workload.trace import trace
+
+COUNTS = [  # network, grouping, millions of parameters with batch norms, billions of MACs at 224 x 224
+    (MobileNetV1, {"group_size": 1}, 4.232, 0.5687),
+    (MobileNetV1, {"group_size": 4}, 4.366, 0.6209),
+    (MobileNetV1, {"group_size": 8}, 4.544, 0.6904),
+    (MobileNetV1, {"group_size": 16}, 4.902, 0.8295),
+    (MobileNetV1, {"groups": 32}, 4.972, 0.6850),
+    (MobileNetV1, {"groups": 16}, 5.757, 0.8187),
+    (MobileNetV1, {"groups": 8}, 7.327, 1.0860),
+    (ResNeXt50, {"groups": 32}, 25.029, 4.2305),
+    (ResNeXt50, {"group_size": 8}, 24.158, 4.1980),
+    (ResNeXt50, {"group_size": 4}, None, 4.0986),
+    (ResNeXt50, {"group_size": 16}, None, 4.3967),
+    (ResNeXt50, {"group_size": 32}, None, 4.7941),
+]
+
+
+def on_meta(network, grouping) -> tuple[nn.Module, torch.Tensor]:
+    with torch.device("meta"):
+        return network(**grouping), torch.empty(1, 3, 224, 224)
+
+
+@pytest.mark.parametrize(("network", "grouping", "millions", "billions"), COUNTS)
+def test_parameters_and_macs_are_the_published_ones(network, grouping, millions, billions):
+    module, x = on_meta(network, grouping)
+    traced = trace(module, [x], training=False)
+    macs = sum(operator.macs for operator in traced.operators)
+    assert macs / 1e9 == pytest.approx(billions, abs=5e-5)
+    if millions is not None:
+        assert sum(p.numel() for p in module.parameters()) / 1e6 == pytest.approx(millions, abs=5e-4)
+    assert all(operator.known for operator in traced.operators)
+    assert traced.outputs[0].shape == (1, 1000)
+
+
+def test_mobilenet_without_batch_norms_has_the_counts_of_table_5_1():
+    module, x = on_meta(MobileNetV1, {"group_size": 1})
+    norms = sum(p.numel() for m in module.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters())
+    assert sum(p.numel() for p in module.parameters()) - norms == 4_210_088
+    by_family: dict[str, int] = {}
+    for operator in trace(module, [x], training=False).operators:
+        by_family[operator.family] = by_family.get(operator.family, 0) + operator.macs
+    assert by_family["conv_dense"] == 10_838_016
+    assert by_family["conv_pointwise"] == 539_492_352
+    assert by_family["gemm"] == 1_024_000
+
+
+@pytest.mark.parametrize(("network", "layers"), [(MobileNetV1, 13), (ResNeXt50, 16)])
+def test_only_the_three_by_three_layers_are_grouped(network, layers):
+    module, _ = on_meta(network, {"group_size": 4})
+    grouped = [m for m in module.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
+    assert len(grouped) == layers
+    assert all(isinstance(m, GroupConv2d) and m.weight.shape[1] == 4 for m in grouped)
+
+
+@pytest.mark.parametrize("network", [MobileNetV1, ResNeXt50])
+def test_torchs_own_counter_agrees_on_the_way_forward(network):
+    module, x = on_meta(network, {"groups": 8})
+    module.eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(x)
+    flops = sum(operator.flops for operator in trace(module, [x], training=False).operators)
+    assert flops == counter.get_total_flops()
+
+
+@pytest.mark.parametrize("network", [MobileNetV1, ResNeXt50])
+@pytest.mark.parametrize("grouping", [{}, {"groups": 8, "group_size": 8}, {"group_size": 48}])
+def test_a_grouping_that_is_missing_double_or_does_not_divide_is_refused(network, grouping):
+    with torch.device("meta"), pytest.raises(ValueError, match="group"):
+        network(**grouping)
+
+
+@pytest.mark.parametrize("network", [MobileNetV1, ResNeXt50])
+def test_gradients_reach_every_parameter(network):
+    module, x = on_meta(network, {"groups": 32})
+    module(x).sum().backward()
+    assert all(p.grad is not None and p.grad.shape == p.shape for p in module.parameters())
+
+
+def test_a_network_runs_on_numbers():
+    torch.manual_seed(0)
+    scores = ResNeXt50(groups=32, classes=5).eval()(torch.randn(2, 3, 32, 32))
+    assert scores.shape == (2, 5)
+    assert bool(scores.isfinite().all())

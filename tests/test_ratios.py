@@ -1,0 +1,67 @@
+"""Ratios of cases and of totals, and their intervals."""
+
+import math
+
+import numpy as np
+import pytest
+
+from energybench.analysis.ratios import Stage, merged, ratio_of, ratio_of_totals, total_of
+
+
+def blocks(values):
+    return dict(enumerate(values))
+
+
+def test_the_same_measurement_has_a_ratio_of_exactly_one():
+    ratio = ratio_of(blocks([2.0, 2.1]), blocks([2.0, 2.1]))
+    assert (ratio.interval.low, ratio.interval.estimate, ratio.interval.high) == (1.0, 1.0, 1.0)
+
+
+def test_drift_common_to_both_variants_leaves_no_trace_in_their_ratio():
+    drift = [1.00, 1.03, 1.06, 1.09]
+    ratio = ratio_of(blocks([0.8 * d for d in drift]), blocks(drift))
+    assert ratio.interval.estimate == pytest.approx(0.8)
+    assert ratio.interval.high - ratio.interval.low < 1e-12
+
+
+def test_variants_that_share_no_block_have_no_ratio():
+    assert ratio_of({0: 1.0, 1: 1.0}, {2: 1.0, 3: 1.0}) is None
+
+
+def test_a_total_is_the_weighted_sum_of_its_stages():
+    total = total_of([Stage("a", 5, blocks([2.0, 2.0])), Stage("b", 1, blocks([3.0, 3.0]))])
+    assert total.estimate == pytest.approx(13.0)
+
+
+def test_stages_of_one_measurement_do_not_average_out():
+    once = total_of([Stage("a", 2, blocks([1.0, 1.1, 0.9]))])
+    twice = total_of([Stage("a", 1, blocks([1.0, 1.1, 0.9])), Stage("a", 1, blocks([1.0, 1.1, 0.9]))])
+    assert twice == once
+    assert [s.weight for s in merged([Stage("a", 1, {0: 1.0}), Stage("a", 1, {0: 1.0})])] == [2]
+
+
+def test_the_interval_of_a_ratio_of_totals_covers_the_truth():
+    random = np.random.default_rng(7)
+    runs, covered = 1500, 0
+    weights, true_a, true_b = (1.0, 5.0), (3.0, 1.0), (4.0, 1.2)
+    truth = sum(w * a for w, a in zip(weights, true_a, strict=True)) / sum(
+        w * b for w, b in zip(weights, true_b, strict=True)
+    )
+
+    def stages(truths):
+        return [
+            Stage(f"{i}", w, blocks(t * np.exp(random.normal(0, 0.004, 8))))
+            for i, (w, t) in enumerate(zip(weights, truths, strict=True))
+        ]
+
+    for _ in range(runs):
+        interval = ratio_of_totals(stages(true_a), stages(true_b)).interval
+        covered += interval.low <= truth <= interval.high
+    # Four standard errors of 0.95 over 1500 runs: 0.0225.
+    assert covered / runs == pytest.approx(0.95, abs=0.0225)
+
+
+def test_one_mirrored_pair_gives_an_estimate_without_an_interval():
+    ratio = ratio_of({0: 2.0, 1: 2.0}, {0: 1.0, 1: 1.01})
+    assert ratio.interval.estimate == pytest.approx(2.0 / math.sqrt(1.01))
+    assert ratio.interval.high == math.inf

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from energybench.analysis.roofline import (
+    case_roofline,
+    energy_balance,
+    energy_point,
+    energy_roof,
+    l2_roof,
+    likely_causes,
+    roofline_point,
+    time_balance,
+    time_roof,
+)
+from energybench.cost import OperatorCost, conv2d_cost, linear_cost
+from energybench.machine import load_machine
+
+MACHINE = replace(
+    load_machine("p100-pcie"),
+    peak_flops_per_s={"float32": 50e12, "float16": 100e12},
+    j_per_flop={"float32": 4e-12, "float16": 2e-12},
+    bandwidth_bytes_per_s=1e12,
+    j_per_byte=100e-12,
+    static_w=100.0,
+    l2_bytes=4e6,
+)
+"""Balance 100 FLOP/byte in float16."""
+
+
+def operator(flops: int, traffic: int, **fields) -> OperatorCost:
+    return OperatorCost("conv2d", fields.pop("family", "conv_grouped"), flops // 2, traffic, 0, "float16", **fields)
+
+
+@pytest.mark.parametrize(
+    ("flops", "traffic", "bound", "attainable_s", "rate"),
+    [  # kernels A and B of Lavin's worked example V2
+        (800_000_000_000, 4_000_000_000, "arithmetic", 8e-3, 100e12),
+        (100_000_000_000, 10_000_000_000, "memory", 10e-3, 10e12),
+    ],
+)
+def test_a_point_lies_under_the_roof_that_binds_it(flops, traffic, bound, attainable_s, rate):
+    point = roofline_point(operator(flops, traffic), MACHINE)
+    assert point.bound == bound
+    assert point.attainable_s == pytest.approx(attainable_s)
+    assert point.attainable_flops_per_s == pytest.approx(rate)
+    assert time_roof(MACHINE, "float16", point.intensity) == pytest.approx(rate)
+
+
+def test_efficiency_is_ideal_over_measured_and_roof_share_attainable_over_measured():
+    point = roofline_point(operator(100_000_000_000, 10_000_000_000, path="features.3"), MACHINE, measured_s=20e-3)
+    assert point.label == "features.3"
+    assert point.efficiency == pytest.approx(0.05)  # 1 ms of arithmetic in 20 ms
+    assert point.roof_share == pytest.approx(0.5)
+    assert point.achieved_flops_per_s == pytest.approx(5e12)
+    assert point.causes == ()
+
+
+def test_an_operator_without_macs_has_no_efficiency_but_a_share_of_the_roof():
+    point = roofline_point(OperatorCost("relu", "elementwise", 0, 500_000_000, 500_000_000), MACHINE, measured_s=2e-3)
+    assert point.efficiency is None
+    assert point.roof_share == pytest.approx(0.5)
+    assert point.intensity == 0
+    assert point.attainable_flops_per_s == 0
+
+
+def test_a_case_of_several_operators_is_attainable_in_the_sum_of_their_times_not_on_the_roof_of_the_sum():
+    operators = [operator(800_000_000_000, 4_000_000_000), operator(100_000_000_000, 10_000_000_000)]
+    point = case_roofline(operators, MACHINE, label="net")
+    assert point.attainable_s == pytest.approx(18e-3)
+    assert point.attainable_flops_per_s < time_roof(MACHINE, "float16", point.intensity)
+
+
+@pytest.mark.parametrize(
+    ("op", "measured_s", "first"),
+    [
+        # 3x3 dense in half its ideal 10 ms
+        (operator(10**12, 10**9, family="conv_dense", kernel_size=3), 5e-3, "Winograd"),
+        # 8 % faster than peak: an H100 at 1980 instead of 1830 MHz
+        (operator(10**12, 10**9), 10e-3 / 1.08, "boosted clock"),
+        # three times the peak, no Winograd: the sheet is wrong
+        (operator(10**12, 10**9), 10e-3 / 3, "wrong peak"),
+        # 3 MB at 1e12 B/s take 3 us at least, unless they stay in the 4 MB cache
+        (operator(10**6, 3_000_000), 2e-6, "L2-resident"),
+        (operator(10**6, 30_000_000), 20e-6, "partly L2-resident"),
+    ],
+)
+def test_what_beats_the_roof_is_explained_by_its_likeliest_cause(op: OperatorCost, measured_s: float, first: str):
+    causes = roofline_point(op, MACHINE, measured_s).causes
+    assert causes[0].startswith(first)
+
+
+def test_float32_above_its_peak_is_suspected_of_tf32_where_the_machine_has_it():
+    gemm = linear_cost(rows=4096, in_features=4096, out_features=4096)
+    h200 = load_machine("h200")
+    causes = likely_causes([gemm], h200, measured_s=gemm.flops / (2 * 66.9e12))
+    assert any("TF32" in cause for cause in causes)
+
+
+def test_nothing_is_explained_where_nothing_is_odd():
+    assert likely_causes([operator(10**12, 10**9)], MACHINE, measured_s=10.001e-3) == ()
+
+
+def test_operators_that_together_beat_their_sum_are_suspected_of_fusion():
+    operators = [operator(10**12, 10**10), operator(10**9, 10**10)]  # 10 + 10 ms alone, 20 ms of bytes
+    assert "fusion" in likely_causes(operators, MACHINE, measured_s=15e-3)[-1]
+
+
+def test_the_roof_has_its_corner_at_the_machine_balance():
+    balance = time_balance(MACHINE, "float16")
+    assert balance == pytest.approx(100)
+    np.testing.assert_allclose(time_roof(MACHINE, "float16", [balance / 2, balance, 2 * balance]), [50e12, 1e14, 1e14])
+    # data sheets: 9.3e12 / 732e9, 165.2e12 / 1008e9, 989e12 / 4800e9
+    assert time_balance(load_machine("p100-pcie"), "float32") == pytest.approx(12.7, abs=0.05)
+    assert time_balance(load_machine("rtx-4090"), "float16") == pytest.approx(163.9, abs=0.05)
+    assert time_balance(load_machine("h200"), "bfloat16") == pytest.approx(206, abs=0.5)
+
+
+def test_a_cache_roof_is_drawn_only_where_the_bandwidth_of_the_cache_is_known():
+    assert l2_roof(MACHINE, "float16", [1.0]) is None
+    known = replace(MACHINE, l2_bandwidth_bytes_per_s=5e12)
+    np.testing.assert_allclose(l2_roof(known, "float16", [10, 1000]), [50e12, 100e12])
+
+
+def test_the_energy_balance_is_where_operations_and_bytes_cost_the_same():
+    balance = energy_balance(MACHINE, "float16")
+    assert balance == pytest.approx(50)  # 100 pJ/B over 2 pJ/FLOP
+    roof = energy_roof(MACHINE, "float16", [balance])
+    np.testing.assert_allclose(roof.operations_j_per_flop, roof.bytes_j_per_flop)
+    assert energy_balance(replace(MACHINE, j_per_flop={"float16": 0.0}), "float16") == math.inf
+
+
+def test_the_energy_roof_is_the_sum_of_three_layers():
+    roof = energy_roof(MACHINE, "float16", [50.0, 200.0])
+    # at 50: 2 + 100/50 pJ, static 100 W / 50e12 FLOP/s = 2 pJ; at 200: 2 + 0.5 + 1 pJ
+    np.testing.assert_allclose(roof.total_j_per_flop, [6e-12, 3.5e-12])
+    np.testing.assert_allclose(roof.flops_per_j, [1 / 6e-12, 1 / 3.5e-12])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(2, 10**13), st.integers(1, 10**11))
+def test_an_operator_lies_on_the_energy_roof_at_its_intensity(flops: int, traffic: int):
+    op = operator(2 * flops, traffic)
+    point = energy_point([op], MACHINE, label="op")
+    roof = energy_roof(MACHINE, "float16", [point.intensity])
+    assert point.modelled.total_j == pytest.approx(op.flops * roof.total_j_per_flop[0])
+
+
+def test_energy_efficiency_is_modelled_over_measured_joules():
+    op = operator(10**12, 10**10)  # 2 J + 1 J + 100 W x 10 ms
+    assert energy_point([op], MACHINE, measured_j=8.0, label="op").efficiency == pytest.approx(0.5)
+    assert energy_point([op], MACHINE, label="op").efficiency is None
+
+
+def test_operational_intensity_of_a_grouped_convolution_is_that_of_spio():
+    # spio's own test vector: n=16, 32x64, c=128, 3x3, G=8 gives 301,989,888 MACs, 16,795,648 bytes, 35.96049 op/byte
+    op = conv2d_cost(N=16, C=128, H=32, W=64, K=128, R=3, S=3, groups=16, padding=1, dtype="float16")
+    point = roofline_point(op, MACHINE)
+    assert (op.macs, point.bytes) == (301_989_888, 16_795_648)
+    assert point.intensity == pytest.approx(35.96049, abs=5e-6)
