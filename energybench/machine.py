@@ -19,7 +19,8 @@ from typing import Any
 
 from energybench.cost import OperatorCost
 from energybench.errors import MachineError
-from energybench.machine_sheet import NUMBER_FIELDS, Number, Sheet, did_you_mean, sheet_from_dict, sheet_from_yaml
+from energybench.machine_sheet import NUMBER_FIELDS, Number, Sheet, sheet_from_dict, sheet_from_yaml
+from energybench.spelling import did_you_mean
 
 FALLBACKS: Mapping[str, str] = {
     "tf32": "float32",  # without TF32 units the same call runs in strict float32

@@ -6,14 +6,14 @@ where it comes from.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from energybench.errors import MachineError
+from energybench.spelling import did_you_mean
 
 Dtype = Literal["float64", "float32", "tf32", "float16", "bfloat16", "float8", "int8"]
 
@@ -103,12 +103,6 @@ def sheet_from_dict(data: Mapping[str, Any], *, origin: str) -> Sheet:
         return Sheet.model_validate(data)
     except ValidationError as error:
         raise _sheet_error(error, origin) from error
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A clause naming the nearest known word, or nothing when none is near."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _sheet_error(error: ValidationError, origin: str) -> MachineError:

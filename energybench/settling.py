@@ -51,7 +51,7 @@ def settle(bench: Bench, comparison: Comparison, work: Prepared) -> None:
             comparison=comparison.id,
             start_s=start_s,
             stop_s=stamps[-1].time_s,
-            stamps=[(s.time_s, s.iterations) for s in stamps[:1] + stamps[-1:]],
+            stamps=[(s.time_s, s.iterations) for s in (stamps[0], stamps[-1])],
             before=before,
             after=board_now(bench),
             flags=[] if steady or bench.settled else ["unsettled"],

@@ -49,8 +49,10 @@ class Stage:
 
 
 def ratio_of(variant: ByBlock, against: ByBlock) -> Ratio | None:
-    """The ratio of two measurements made in the same blocks; None where they share no mirrored pair."""
-    if variant == against and variant:
+    """The ratio of two measurements made in the same blocks; None where they share no mirrored pair of blocks."""
+    if not variant or not against:
+        return None
+    if variant == against:
         return Ratio(Interval(1.0, 1.0, 1.0, math.inf), 0.0)
     return ratio_of_totals([Stage("variant", 1.0, variant)], [Stage("against", 1.0, against)])
 

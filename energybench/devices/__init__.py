@@ -71,8 +71,11 @@ class Loop(Protocol):
 class Device(Protocol):
     """A device to run work on. A resource: close it."""
 
-    clock: Clock
     facts: DeviceFacts
+
+    @property
+    def clock(self) -> Clock:
+        """The clock its loops are stamped by."""
 
     def prepare(self, plan: WorkPlan) -> Prepared:
         """Build, warm up and capture ``plan``'s work.

@@ -84,7 +84,7 @@ class CpuDevice:
     """The host's CPU, with PyTorch's own thread pool."""
 
     def __init__(self, *, seed: int = 0, plugins: Sequence[str] = ()) -> None:
-        self.clock: Clock = RealClock()
+        self.clock = RealClock()
         self._seed = seed
         self._plugins = tuple(plugins)
         self.facts = DeviceFacts(

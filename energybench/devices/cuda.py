@@ -121,7 +121,7 @@ class CudaDevice:
     """
 
     def __init__(self, which: str = "0", *, seed: int = 0, plugins: Sequence[str] = ()) -> None:
-        self.clock: Clock = RealClock()
+        self.clock = RealClock()
         self._seed = seed
         self._plugins = tuple(plugins)
         index = _find(which)
@@ -254,7 +254,7 @@ class CudaDevice:
                 run()
             after.record(work.stream)
         work.stream.synchronize()
-        return before.elapsed_time(after) * 1e-3
+        return float(before.elapsed_time(after)) * 1e-3
 
 
 def _find(which: str) -> int:

@@ -22,6 +22,9 @@ from energybench.report.style import plain
 MATCHED_WITHIN = 0.10
 """Declared pairs whose MACs differ by more than this are not called matched without saying so."""
 
+CLEAR = 2
+"""A side wins over several comparisons when it wins this many times as often as it loses."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -35,6 +38,16 @@ class Outcome:
     high: float
     macs_ratio: float
     smallest_difference: float
+
+    @property
+    def per_mac(self) -> float:
+        """The same ratio per multiply-accumulate."""
+        return self.ratio / self.macs_ratio if self.macs_ratio else float("nan")
+
+    @property
+    def apart(self) -> bool:
+        """Whether the MACs are too far apart for the ratio alone to answer."""
+        return abs(self.macs_ratio - 1) > MATCHED_WITHIN
 
     @property
     def verdict(self) -> str:
@@ -88,12 +101,12 @@ def answer(
     if not outcomes:
         text = "Nothing was compared: the run has no two variants measured at one point."
         return Answer(text, (), "", caveats, quantity, matched, ())
-    close = [o for o in outcomes if abs(o.macs_ratio - 1) <= MATCHED_WITHIN] if matched else []
+    close = [o for o in outcomes if not o.apart] if matched else []
     several = len(outcomes) > 1
     told = close or outcomes
     headline = _headline(told, quantity, matched=bool(close)) if len(told) > 1 else _single(told[0], quantity, bool(close))
     lines = tuple(_pair_lines(outcomes, quantity)) if several else ()
-    return Answer(headline, lines, _certainty(outcomes), caveats, quantity, matched, outcomes)
+    return Answer(headline, lines, _certainty(outcomes, by_energy=by_energy), caveats, quantity, matched, outcomes)
 
 
 def answer_of(summary: Summary) -> Answer:
@@ -109,7 +122,8 @@ def relevant_pairs(pairs: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
         for scope in ("total", "case"):
             rows = pairs[(pairs["kind"] == kind) & (pairs["scope"] == scope)]
             if rows[["energy_ratio", "latency_ratio"]].notna().any(axis=None):
-                return rows, kind == "matched"
+                order = rows["network"].fillna("").map({name: i for i, name in enumerate(rows["network"].unique())})
+                return rows.loc[order.sort_values(kind="stable").index], kind == "matched"
     return pairs.iloc[:0], False
 
 
@@ -174,21 +188,28 @@ def _single(outcome: Outcome, quantity: str, matched: bool) -> str:
 
 
 def _headline(outcomes: Sequence[Outcome], quantity: str, *, matched: bool) -> str:
+    """Who wins over several comparisons; nobody does unless the wins are at least twice the losses."""
     one, other = _sides(outcomes)
     wins, losses, n = _count(outcomes, "less"), _count(outcomes, "more"), len(outcomes)
+    first = "At matched MACs, " if matched else "Not at matched MACs: "
+    if wins == losses == 0:
+        return f"{first}no difference in {quantity} between {one} and {other} can be shown in any of {n} comparisons."
+    if max(wins, losses) < CLEAR * min(wins, losses):
+        less, more = (_spread([o.ratio for o in outcomes if o.verdict == word], word) for word in ("less", "more"))
+        tail = "".join(f", {part}" for part in [_undecided(outcomes)] if part)
+        return (
+            f"{first}neither {one} nor {other} wins: of {n} comparisons {one} needs less {quantity} in {wins} ({less}), "
+            f"more in {losses} ({more}){tail}."
+        )
     if losses > wins:
         one, other, wins, losses = other, one, losses, wins
         outcomes = [_reversed(outcome) for outcome in outcomes]
-    first = "At matched MACs, " if matched else "Not at matched MACs: "
-    if wins == 0:
-        return f"{first}no difference in {quantity} between {one} and {other} can be shown in any of {n} comparisons."
-    won = [outcome.ratio for outcome in outcomes if outcome.verdict == "less"]
-    amount = _spread(won, "less")
+    amount = _spread([outcome.ratio for outcome in outcomes if outcome.verdict == "less"], "less")
     where = f"all {n}" if wins == n else f"{wins} of {n}"
-    text = f"{first}{one} needs less {quantity} than {other} in {where} comparisons: {amount}"
-    rest = [f"more in {losses}" if losses else "", _undecided(outcomes)]
-    tail = ", ".join(part for part in rest if part)
-    return f"{text}; {tail}." if tail else f"{text}."
+    lost = [outcome.ratio for outcome in outcomes if outcome.verdict == "more"]
+    rest = [f"{_spread(lost, 'more')} in {losses}" if losses else "", _undecided(outcomes)]
+    tail = "".join(f"; {part}" for part in rest if part)
+    return f"{first}{one} needs less {quantity} than {other} in {where} comparisons: {amount}{tail}."
 
 
 def _sides(outcomes: Sequence[Outcome]) -> tuple[str, str]:
@@ -267,12 +288,13 @@ def _much(ratio: float, quantity: str) -> str:
     return f"{quantities.change(ratio)} {quantity}"
 
 
-def _certainty(outcomes: Sequence[Outcome]) -> str:
+def _certainty(outcomes: Sequence[Outcome], *, by_energy: bool) -> str:
     if not any(quantities.has_interval(o.low, o.high) for o in outcomes):
         return "There was one replicate of each, so no interval can be given: run without --quick."
     seen = [o.smallest_difference for o in outcomes if 0 < o.smallest_difference < float("inf")]
+    gain = "; the sensor's gain cancels in a ratio" if by_energy else ""
     text = (
-        "Intervals are 95 % of the ratio, from mirrored pairs of windows; the sensor's gain cancels in a ratio. "
+        f"Intervals are 95 % of the ratio, from mirrored pairs of windows{gain}. "
         "A difference counts when its interval excludes 1."
     )
     if seen:
@@ -289,7 +311,7 @@ def _caveats(
         yield f"No joules: {plain(reason) or 'no meter was read'}. The answer is about latency."
     if outcomes and not matched:
         yield "The suite declares no pairs, so variants stand against the baseline and their MACs differ."
-    apart = [o for o in outcomes if matched and abs(o.macs_ratio - 1) > MATCHED_WITHIN]
+    apart = [o for o in outcomes if matched and o.apart]
     if apart:
         worst = max(apart, key=lambda o: abs(o.macs_ratio - 1))
         yield (

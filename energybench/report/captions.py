@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from energybench.analysis.summary import Summary
-from energybench.analysis.waterline import Waterline
 from energybench.journal import RunRecord
-from energybench.report.quantities import digits
 from energybench.report.style import plain
 
-WATERLINE_WORDS = 9
+
+RING = " The ring is the least joules, the band the group sizes that cannot be told from it."
 
 
 def device_words(record: RunRecord) -> Iterator[str]:
@@ -32,8 +31,8 @@ def pairs(summary: Summary) -> str:
     """For ``pair_figure``."""
     return (
         "Each point is one variant's ratio to its partner, with the 95 % interval from mirrored pairs of windows; left of "
-        "the line it needs less. Hollow points are the same within 1 %, or cannot be told apart. The sensor's gain cancels "
-        "in a ratio." + no_energy(summary)
+        "the line it needs less. Hollow points are the same within 1 %, or cannot be told apart."
+        + (" The sensor's gain cancels in a ratio." if summary.has_energy else no_energy(summary))
     )
 
 
@@ -67,8 +66,8 @@ def group_size(summary: Summary) -> str:
     return (
         "Points of one shape on one curve: marker and colour say how the group size was arrived at (fixed number of groups "
         "or fixed group size). Vertical lines are the analytic optima: the paper's thesis as we reconstruct it, the "
-        "physical model on the machine sheet, and the roofline knee. The ring is the least joules, the band the group "
-        "sizes that cannot be told from it." + no_energy(summary)
+        "physical model on the machine sheet, and the roofline knee."
+        + (RING if summary.has_energy else no_energy(summary))
     )
 
 
@@ -89,13 +88,12 @@ def energy_roofline() -> str:
     )
 
 
-def waterline(lines: Mapping[str, Waterline]) -> str:
-    """For ``waterline_figure``, with the efficiencies of each variant."""
-    parts = [f"{plain(name)}: {_efficiencies(line)}" for name, line in list(lines.items())[:WATERLINE_WORDS]]
+def waterline() -> str:
+    """For ``waterline_figure``; the efficiencies of each variant stand over its panel."""
     return (
         "Areas are time. Width is arithmetic at peak, the waterline is at 1; what stands above it is lost to memory, and "
         "up to the measured line to the kernel. ETA is the attainable efficiency of the sequence, ETA_roof what one "
-        f"roofline on the totals would promise, C the computational efficiency. {'; '.join(parts)}."
+        "roofline on the totals would promise (never less), C the computational efficiency that was reached."
     )
 
 
@@ -124,13 +122,6 @@ def absences(summary: Summary) -> Iterator[str]:
             "No efficiency gap, roofline or waterline: there is no machine sheet for this device, so its peaks are not "
             "known. `energybench machines` lists the sheets there are."
         )
-
-
-def _efficiencies(line: Waterline) -> str:
-    words = [f"ETA {digits(line.eta, 2)}", f"ETA_roof {digits(line.eta_roof, 2)}"]
-    if line.efficiency is not None:
-        words.append(f"C {digits(line.efficiency, 2)}")
-    return " ".join(words)
 
 
 def _first(values: Iterable[object]) -> str:

@@ -146,7 +146,8 @@ class _Planner:
         return spread_over(split(self.cases, self.settings.texts), NETWORKS_AT_MOST)
 
     def _of_network(self, cases: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-        return spread_over(split(cases, self.settings.others), SETTINGS_A_NETWORK)
+        """The settings that are drawn, the last one first: large batches say more of a layer than launches do."""
+        return spread_over(split(cases, self.settings.others), SETTINGS_A_NETWORK)[::-1]
 
     def _subtitle(self, part: pd.DataFrame) -> str:
         return " · ".join(filter(None, (constant_label(part, self.settings.all), self.device)))
@@ -233,7 +234,7 @@ class _Planner:
     def _waterline(self, network: str, where: str, part: pd.DataFrame, machine: Machine) -> _Planned:
         lines = sequence_waterlines(part, self.summary.operators, machine, stages=self.settings.stages)
         return _Planned(
-            _stem("waterline", network, where), "waterline", "Waterline", captions.waterline(lines),
+            _stem("waterline", network, where), "waterline", "Waterline", captions.waterline(),
             lambda: waterline_figure(
                 lines, self.palette, subtitle=self._subtitle(part), simulated=self.summary.run.simulated
             ),

@@ -57,17 +57,17 @@ def contribution_figure(
     if not found:
         raise ValueError("no matched pair was measured at two stages")
     rows = max(len(parts) for _, parts in found)
-    figure, axes = grid(1, len(found), height_in=1.5 + 0.27 * rows)
+    figure, axes = grid(1, len(found), height_in=1.65 + 0.27 * rows)
     ends = [abs(end) for _, parts in found for c in parts for end in (c.percent, c.low, c.high)]
     reach = max((end for end in ends if math.isfinite(end)), default=1.0) or 1.0
     for number, (ax, ((variant, against), parts)) in enumerate(zip(axes, found, strict=True)):
         _panel(ax, parts, palette.color(variant), reach)
-        ax.set_title(f"{plain(variant, 16)} against {plain(against, 16)}", color=palette.text(variant))
+        ax.set_title(f"{plain(variant, 26)}\nagainst {plain(against, 26)}", color=palette.text(variant), size=9)
         if number:
             ax.tick_params(labelleft=False)
     what = "joules" if by_energy else "latency"
     for ax in axes:
-        ax.set_xlabel(f"change, % of the partner's total {what}", size=8.5)
+        ax.set_xlabel(f"change (% of total {what})")
     title(figure, f"Which stages make the difference in {what}", subtitle=subtitle, simulated=simulated)
     return figure
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from energybench.report import quantities
-from energybench.report.answer import MATCHED_WITHIN, Outcome, outcomes_of, relevant_pairs
+from energybench.report.answer import Outcome, outcomes_of, relevant_pairs
 from energybench.report.panels import WIDTH_IN
 from energybench.report.style import FOAM, INK, MUTED, PAPER, Palette, styled, title, whiskers
 
@@ -93,7 +93,7 @@ def _ratio_axis(ax: Axes, outcomes: Sequence[Outcome]) -> None:
     span = math.exp(min(1.12 * farthest, 1.12 * max(abs(math.log(o.ratio)) for o in outcomes) + math.log(1.5)))
     ax.set_xscale("log")
     ax.set_xlim(1 / span, span)
-    ticks = next((t for t in TICKS if span < 1.15 * t[-1]), TICKS[-1])
+    ticks = next((t for t in TICKS if span < 1.08 * t[-1]), TICKS[-1])
     ax.xaxis.set_major_locator(FixedLocator([t for t in ticks if 1 / span <= t <= span]))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -143,7 +143,7 @@ def _draw(ax: Axes, line: int, outcome: Outcome, palette: Palette) -> None:
 
 def _apart(ax: Axes, line: int, outcome: Outcome) -> None:
     """Say where MACs are so far apart that the ratio alone does not answer."""
-    if abs(outcome.macs_ratio - 1) > MATCHED_WITHIN:
+    if outcome.apart:
         ax.text(0.995, line, f"MACs × {outcome.macs_ratio:.3g}", transform=ax.get_yaxis_transform(), ha="right",
                 va="center", size=7.5, color=MUTED)  # fmt: skip
 

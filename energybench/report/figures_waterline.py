@@ -49,7 +49,7 @@ def waterline_figure(
     names = list(shown)[:PANELS_AT_MOST]
     across = 1 if len(names) == 1 else 2 if len(names) in (2, 4) else 3
     down = math.ceil(len(names) / across)
-    figure, axes = grid(down, across, height_in=0.95 + max(2.05 * down, 3.0))
+    figure, axes = grid(down, across, height_in=0.95 + max(2.2 * down, 3.0))
     for number, (ax, name) in enumerate(zip(axes, names, strict=False)):
         _panel(ax, shown[name], name, palette)
         if number % across == 0:
@@ -120,9 +120,9 @@ def _panel(ax: Axes, line: Waterline, name: str, palette: Palette) -> None:
     ax.set_ylim(0, top)
     ax.axhline(1, color=WATER, linewidth=1.6, zorder=5)
     ax.grid(visible=False, axis="x")
-    ax.set_title(plain(name, 30), color=palette.text(name))
+    ax.set_title(plain(name, 30), color=palette.text(name), pad=15)
     ax.set_xlabel(f"arithmetic time at peak ({scale.unit})")
-    ax.text(1.0, 1.015, _efficiencies(line), transform=ax.transAxes, ha="right", va="bottom", size=7.5, color=MUTED)
+    ax.text(0.0, 1.02, _efficiencies(line), transform=ax.transAxes, va="bottom", size=7.5, color=MUTED)
     if line.apart:
         _mark_apart(ax, line, gap, scale, top)
 
@@ -158,7 +158,7 @@ def _height(shapes: Sequence[BarShape]) -> float:
 
 
 def _efficiencies(line: Waterline) -> str:
-    parts = [f"ETA {digits(line.eta, 2)}", f"roof {digits(line.eta_roof, 2)}"]
+    parts = [f"ETA {digits(line.eta, 2)}", f"ETA_roof {digits(line.eta_roof, 2)}"]
     if line.efficiency is not None:
         parts.append(f"C {digits(line.efficiency, 2)}")
     return " · ".join(parts)

@@ -30,7 +30,8 @@ from energybench.report.style import Palette, plain
 
 BYTES_AT_MOST = 3_000_000
 CSV_AT_MOST = 1_000_000
-MATRIX_COLUMNS = 12
+MATRIX_COLUMNS = 8
+MATRIX_ROWS = 24
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,12 @@ def _render(summary: Summary, figures: Sequence[FigureFile], folder: Path, inlin
     settings = settings_of(record)
     script = _asset("page.js")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["unbroken"] = _unbroken
     return environment.from_string(_asset("page.html.j2")).render(
         record=record,
         run_name=plain(summary.run.folder.name, 120),
         simulated=summary.run.simulated,
+        has_energy=summary.has_energy,
         quick=bool(record.options.get("quick")),
         facts=list(_facts(summary)),
         answer=said,
@@ -104,6 +107,11 @@ def _asset(name: str) -> str:
     return (resources.files("energybench.report") / name).read_text(encoding="utf-8")
 
 
+def _unbroken(text: str) -> str:
+    """A number stays on the line of its percent sign."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
 def _first_of_each_family(figures: Sequence[FigureFile]) -> list[FigureFile]:
     return list({figure.family: figure for figure in reversed(figures)}.values())
 
@@ -123,7 +131,8 @@ def _facts(summary: Summary) -> Iterator[tuple[str, str]]:
     record = summary.run.record
     yield "device", plain(record.device.get("title") or record.device.get("name") or "unknown", 80)
     meter = plain(record.meter.get("name") or "none", 20)
-    yield "meter", "none" if meter == "none" else f"{meter} ({plain(' '.join(map(str, record.meter.get('kinds', ()))), 60)})"
+    kinds = plain(", ".join(map(str, record.meter.get("kinds", ()))), 60)
+    yield "meter", f"{meter} ({kinds})" if kinds else meter
     when = record.created_utc
     yield "begun", f"{when[:4]}-{when[4:6]}-{when[6:8]} {when[9:11]}:{when[11:13]} UTC" if len(when) == 16 else plain(when, 40)
     done = int((summary.cases["status"] == "ok").sum())
@@ -131,30 +140,27 @@ def _facts(summary: Summary) -> Iterator[tuple[str, str]]:
 
 
 def _matrix(said: Answer) -> dict[str, Any] | None:
-    """Pairs down, places across; None where that would be one row of one, or too wide to read."""
+    """Places down, pairs across; None where that would be one cell, or too much to take in."""
     places = list(dict.fromkeys(outcome.place for outcome in said.outcomes))
     pairs = list(dict.fromkeys((outcome.variant, outcome.against) for outcome in said.outcomes))
-    if len(said.outcomes) < 2 or len(places) > MATRIX_COLUMNS:
+    if len(said.outcomes) < 2 or len(pairs) > MATRIX_COLUMNS or len(places) > MATRIX_ROWS:
         return None
     at = {(o.variant, o.against, o.place): o for o in said.outcomes}
-    rows = [
-        {"variant": variant, "against": against, "cells": [_matrix_cell(at.get((variant, against, p))) for p in places]}
-        for variant, against in pairs
-    ]
-    return {"places": places, "rows": rows}
+    rows = [(p, [_matrix_cell(at.get((*pair, p)), matched=said.matched) for pair in pairs]) for p in places]
+    return {"pairs": pairs, "rows": rows}
 
 
-def _matrix_cell(outcome: Outcome | None) -> dict[str, str]:
+def _matrix_cell(outcome: Outcome | None, *, matched: bool) -> dict[str, str]:
     if outcome is None:
-        return {"text": "", "interval": "", "kind": "none", "hint": ""}
-    percent = 100 * (outcome.ratio - 1)
-    sign = "−" if percent < 0 else "+"
-    text = "0 %" if abs(percent) < 0.005 else f"{sign}{quantities.digits(abs(percent), 2)} %"
+        return {"text": "", "interval": "", "kind": "none", "hint": "", "apart": ""}
+    seen = quantities.digits(100 * outcome.smallest_difference, 2)
+    per_mac = quantities.signed_percent(outcome.per_mac)
     return {
-        "text": text,
+        "text": quantities.signed_percent(outcome.ratio),
         "interval": quantities.ratio(outcome.ratio, outcome.low, outcome.high),
         "kind": outcome.verdict.replace(" ", "-"),
-        "hint": f"{outcome.verdict}; MACs × {outcome.macs_ratio:.3g}; could show {quantities.digits(100 * outcome.smallest_difference, 2)} %",
+        "hint": f"{outcome.verdict}; MACs × {outcome.macs_ratio:.3g}; smallest difference this could show: {seen} %",
+        "apart": f"MACs × {outcome.macs_ratio:.3g}; per MAC {per_mac}" if matched and outcome.apart else "",
     }
 
 
@@ -176,11 +182,11 @@ def _troubles(summary: Summary) -> list[tuple[str, str, str]]:
 
 
 def _environment(record: RunRecord) -> Iterator[tuple[str, str]]:
-    for part in (record.device, record.meter, record.versions):
+    for whose, part in (("device ", record.device), ("meter ", record.meter), ("", record.versions)):
         for key, value in part.items():
             shown = _flat(value)
             if shown:
-                yield plain(str(key).replace("_", " "), 60), shown
+                yield whose + plain(str(key).replace("_", " "), 60), shown
 
 
 def _flat(value: object) -> str:

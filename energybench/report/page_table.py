@@ -45,6 +45,7 @@ class Row:
     row_id: str
     is_total: bool
     status: str
+    provenance: str
     cells: tuple[Cell, ...]
     reason: str
 
@@ -86,6 +87,7 @@ def _rows(frame: pd.DataFrame, made: Sequence[_Column], *, is_total: bool) -> It
             row_id=f"{'total' if is_total else 'case'}-{index}",
             is_total=is_total,
             status=status,
+            provenance=plain(_text(row.get("provenance"))),
             cells=tuple(column.cell(row) for column in made),
             reason=plain(_text(row.get("reason")), 240),
         )
@@ -95,9 +97,6 @@ def _identity_columns(both: pd.DataFrame, fields: Sequence[str]) -> Iterator[_Co
     yield _Column(
         Head("variant", "", MEANINGS["variant"], numeric=False),
         lambda row: Cell(plain(_text(row.get("variant")) or _text(row.get("case")), 60), hint=plain(row.get("case", ""))),
-    )
-    yield _Column(
-        Head("source", "", MEANINGS["provenance"], numeric=False), lambda row: Cell(plain(_text(row.get("provenance"))))
     )
     for field in fields:
         if field in both and both[field].nunique() > 1:

@@ -94,6 +94,15 @@ def change(value: float) -> str:
     return f"{digits(abs(percent), 2)} % {'less' if percent < 0 else 'more'}"
 
 
+def signed_percent(value: float) -> str:
+    """A ratio as a signed change: ``−9.6 %``."""
+    if not _known(value):
+        return NONE
+    percent = 100 * (value - 1)
+    size = digits(abs(percent), 2)
+    return "0 %" if abs(percent) < 0.005 else f"{'−' if percent < 0 else '+'}{size} %"
+
+
 def change_between(low: float, high: float) -> str:
     """An interval of a ratio as changes: ``9.1 to 10.1 % less``, or ``0.3 % less to 0.8 % more``."""
     if not has_interval(low, high):

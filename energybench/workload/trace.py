@@ -86,7 +86,7 @@ def train_step(outputs: Sequence[Tensor], gradients: Sequence[Tensor], optimizer
     optimizer.zero_grad(set_to_none=True)
 
 
-class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Recorder(TorchDispatchMode):
     """Notes every operator that reaches a device.
 
     A network repeats itself, and torch's shape rules are slow Python: an operator that returns fresh tensors is asked

@@ -1,0 +1,188 @@
+"""What is true of a whole run? Its record: suite, cases, device, meter, sensor, machine, plan, versions, truth."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import energybench
+from energybench.clock import utc_stamp
+from energybench.devices import Device
+from energybench.devices.simulated import SimulatedDevice
+from energybench.devices.truth import constants, work_truth
+from energybench.journal import CaseRecord, OperatorRecord, RunRecord, SkippedRecord
+from energybench.machine import machine_to_dict
+from energybench.resolve import suite_identity
+from energybench.study import RunOptions, Station, Study
+from energybench.suite import Suite
+from energybench.workload import WorkPlan
+
+
+def run_record(study: Study, station: Station, options: RunOptions) -> RunRecord:
+    """``run.json`` of a study that is about to begin."""
+    facts, suite = station.device.facts, study.suite
+    chosen = {
+        "quick": options.quick,
+        "precision": options.precision,
+        "only": list(options.only),
+        "set": {axis: list(values) for axis, values in options.settings.items()},
+        "plugins": [Path(p).name for p in options.plugins],
+        "seed": options.seed,
+    }
+    versions = _versions()
+    identity = _identity(
+        suite_identity(suite.text, options.plugins),
+        chosen,
+        versions,
+        [facts.name, facts.title, facts.uuid, station.meter.name],
+    )
+    truth = _truth(study, station.device)
+    return RunRecord(
+        energybench_version=energybench.__version__,
+        created_utc=utc_stamp(),
+        name=suite.name,
+        about=suite.about,
+        suite_text=suite.text,
+        identity=identity,
+        command=[_without_folders(word) for word in options.command],
+        options=chosen,
+        analytic=suite.analytic,
+        summed_axis=_summed_axis(suite),
+        cases=[_case_record(p) for p in study.cases],
+        skipped=[SkippedRecord(case=s.case_id, because=s.because) for s in study.skipped],
+        measured_as=dict(study.measured_as),
+        device={
+            "name": facts.name,
+            "title": facts.title,
+            "short": study.machine.name if study.machine and not facts.simulated else facts.name,
+            "uuid": facts.uuid,
+            "pci_bus_id": facts.pci_bus_id,
+            "memory_bytes": facts.memory_bytes,
+            "l2_bytes": facts.l2_bytes,
+            **facts.details,
+        },
+        meter={
+            "name": station.meter.name,
+            "kinds": list(station.capabilities.kinds),
+            "refused": dict(station.capabilities.refused),
+            "scope": station.capabilities.scope,
+            "foreign_device": station.foreign_device,
+            **station.meter.describe(),
+        },
+        sensor=station.sensor.to_dict() if station.sensor and station.capabilities.kinds else None,
+        machine=machine_to_dict(study.machine) if study.machine else None,
+        plan=study.plan.as_record(),
+        versions=versions,
+        seed=options.seed,
+        simulated=facts.simulated,
+        energy_reason=station.capabilities.energy_reason,
+        truth=truth,
+        notes=list(station.notes),
+    )
+
+
+def _truth(study: Study, device: Device) -> dict[str, dict[str, float]]:
+    """What a perfect measurement would find, by work; only a simulated device knows it."""
+    if not isinstance(device, SimulatedDevice):
+        return {}
+    found = {"constants": constants(device.machine)}
+    for plan in study.cases:
+        truth = work_truth(plan.operators, device.machine)
+        found[plan.work] = {
+            "latency_s": truth.latency_s,
+            "power_w": truth.power_w,
+            "energy_per_iteration_j": truth.energy_per_iteration_j,
+            "operations_j": truth.operations_j,
+            "bytes_j": truth.bytes_j,
+            "static_j": truth.static_j,
+        }
+    return found
+
+
+def _summed_axis(suite: Suite) -> list[str]:
+    """Fields of the axis over which totals are summed: the one whose entries say how often they repeat."""
+    for entries in suite.entries.values():
+        fields = list(dict.fromkeys(name for entry in entries for name in entry))
+        if "repeat" in fields:
+            return fields
+    return []
+
+
+def _case_record(plan: WorkPlan) -> CaseRecord:
+    case = plan.case
+    return CaseRecord(
+        id=case.id,
+        variant=case.variant,
+        layer=case.layer,
+        args=dict(case.args),
+        inputs=[{"shape": list(i.shape), "integers": i.integers} for i in case.inputs],
+        point=dict(case.point),
+        comparison=case.comparison,
+        batch=case.batch,
+        dtype=case.dtype,
+        layout=case.layout,
+        mode=case.mode,
+        cache=case.cache,
+        compile=case.compile,
+        repeat=case.repeat,
+        baseline=case.baseline,
+        pair=case.pair,
+        top1=case.accuracy.top1 if case.accuracy else None,
+        work=plan.work,
+        macs=plan.macs,
+        params=plan.params,
+        compulsory_bytes=plan.compulsory_bytes,
+        eager_bytes=plan.eager_bytes,
+        peak_memory_bytes=plan.peak_memory_bytes,
+        unknown_operators=list(plan.unknown),
+    )
+
+
+def operator_records(study: Study) -> list[OperatorRecord]:
+    """``operators.jsonl``: every operator of every distinct piece of work."""
+    works = {p.work: p for p in study.cases}
+    return [
+        OperatorRecord(
+            work=plan.work,
+            index=index,
+            path=op.path,
+            name=op.name,
+            family=op.family,
+            macs=op.macs,
+            read_bytes=op.read_bytes,
+            write_bytes=op.write_bytes,
+            dtype=op.dtype,
+            groups=op.groups,
+            group_size=op.group_size,
+            kernel_size=op.kernel_size,
+            known=op.known,
+        )
+        for plan in works.values()
+        for index, op in enumerate(plan.operators)
+    ]
+
+
+def _identity(suite: str, options: Mapping[str, Any], versions: Mapping[str, str], device: Sequence[Any]) -> str:
+    text = json.dumps([suite, options, versions, device], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "energybench": energybench.__version__}
+    for name in ("torch", "nvidia-ml-py", "numpy", "pandas"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found | {"platform": sys.platform}
+
+
+def _without_folders(word: str) -> str:
+    """A word of the command line without the absolute folder it may name."""
+    return Path(word).name if word.startswith("/") else word

@@ -1,0 +1,153 @@
+"""What will be measured, on what? A suite on an opened device: cases, shared work, comparisons, plan and estimate."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from energybench.bench import Comparison
+from energybench.devices import Device
+from energybench.devices.open import open_device, open_meter_for
+from energybench.devices.simulated import SimulatedDevice
+from energybench.errors import SuiteError
+from energybench.expand import Skipped, expand
+from energybench.machine import Machine, machine_for_device, predicted_energy_j, predicted_latency_s
+from energybench.meters import Capabilities, Meter
+from energybench.planner import Estimate, Plan, estimate, plan_measurement
+from energybench.sensor import SensorProfile
+from energybench.suite import Suite
+from energybench.workload import WorkPlan, plan_workload
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the command line asked for."""
+
+    device: str | None = None
+    meter: str | None = None
+    output: Path | None = None
+    results: Path = Path("results")
+    quick: bool = False
+    precision: float | None = None
+    budget_s: float | None = None
+    only: tuple[str, ...] = ()
+    settings: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    plugins: tuple[str, ...] = ()
+    fresh: bool = False
+    seed: int = 0
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Study:
+    """A suite as it will be measured on one device: cases, shared work, comparisons, plan and estimate.
+
+    Attributes:
+        suite: the suite.
+        cases: every case with what it must do.
+        skipped: what is left out, and why.
+        comparisons: distinct sets of work, each measured once.
+        measured_as: comparison of a case -> comparison it is measured in.
+        plan: how windows are measured.
+        estimate: what it will take.
+        machine: the device's sheet, None where there is none.
+    """
+
+    suite: Suite
+    cases: tuple[WorkPlan, ...]
+    skipped: tuple[Skipped, ...]
+    comparisons: tuple[Comparison, ...]
+    measured_as: Mapping[str, str]
+    plan: Plan
+    estimate: Estimate
+    machine: Machine | None
+
+    @property
+    def works(self) -> int:
+        """Distinct measurements: pieces of work, counted once in every comparison that has them."""
+        return sum(len(c.works) for c in self.comparisons)
+
+
+@dataclass
+class Station:
+    """An opened device and the meter that watches it. A resource: close it."""
+
+    device: Device
+    meter: Meter
+    capabilities: Capabilities
+    sensor: SensorProfile | None
+    notes: tuple[str, ...]
+    foreign_device: bool = False
+
+    def close(self) -> None:
+        """Close both."""
+        self.meter.close()
+        self.device.close()
+
+
+def open_station(options: RunOptions) -> Station:
+    """Open what the options name, or the best there is.
+
+    Raises:
+        DeviceError: a device that was asked for cannot be used.
+        MeterError: a meter that was asked for cannot be used.
+    """
+    device, notes = open_device(options.device, seed=options.seed, plugins=options.plugins)
+    meter, capabilities, sensor, foreign = open_meter_for(device, options.meter, seed=options.seed)
+    return Station(device, meter, capabilities, sensor, notes, foreign)
+
+
+def plan_study(suite: Suite, station: Station, options: RunOptions) -> Study:
+    """Cases, shared work, comparisons and estimates of ``suite`` on ``station``.
+
+    Raises:
+        SuiteError: a case cannot be constructed or run by shape.
+    """
+    cases, skipped = expand(suite, quick=options.quick, only=options.only, settings=options.settings)
+    if not cases:
+        raise SuiteError("no case is left to measure", where=suite.source, remedy="look at skip:, --only and --set")
+    plans = tuple(plan_workload(case, plugins=options.plugins) for case in cases)
+    comparisons, measured_as = _comparisons(plans)
+    method = suite.method
+    if options.budget_s is not None:
+        method = method.model_copy(update={"budget_s": options.budget_s})
+    sensor = station.sensor if station.capabilities.kinds else None
+    plan = plan_measurement(method, sensor, quick=options.quick, precision=options.precision)
+    machine = _machine_of(station.device)
+    works = sum(len(c.works) for c in comparisons)
+    power_w = _expected_power_w(plans, machine) if sensor else None
+    expected = estimate(plan, works, len(comparisons), power_w)
+    return Study(suite, plans, tuple(skipped), comparisons, measured_as, plan, expected, machine)
+
+
+def _comparisons(plans: Sequence[WorkPlan]) -> tuple[tuple[Comparison, ...], dict[str, str]]:
+    """Comparisons with the same set of work are one; within one, the same work is measured once."""
+    by_set: dict[tuple[str, ...], Comparison] = {}
+    measured_as: dict[str, str] = {}
+    for name, group in itertools.groupby(plans, key=lambda p: p.case.comparison):
+        members = list(group)
+        baseline = next((p for p in members if p.case.variant == p.case.baseline), members[0])
+        works = {p.work: p for p in [baseline, *members]}
+        key = (baseline.work, *sorted(works))
+        comparison = by_set.setdefault(key, Comparison(name, tuple(works.values())))
+        measured_as[name] = comparison.id
+    return tuple(by_set.values()), measured_as
+
+
+def _machine_of(device: Device) -> Machine | None:
+    if isinstance(device, SimulatedDevice):
+        return device.machine
+    return machine_for_device(device.facts.title)
+
+
+def _expected_power_w(plans: Sequence[WorkPlan], machine: Machine | None) -> float | None:
+    """Mean of the modelled powers; None without a machine sheet."""
+    if machine is None:
+        return None
+    powers = [
+        predicted_energy_j(p.operators, machine).total_j / predicted_latency_s(p.operators, machine) for p in plans
+    ]
+    return min(sum(powers) / len(powers), machine.tdp_w)
