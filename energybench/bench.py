@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from energybench.analysis.joules import WindowJoules
 from energybench.devices import Device, Loop
 from energybench.journal import BoardRecord, Journal, WindowRecord
 from energybench.meters import Meter, MeterFault
@@ -60,7 +61,11 @@ class Bench:
     settled: bool = False
     idle_before: bool = False
     faults: dict[str, int] = field(default_factory=dict)
-    values: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    found: dict[tuple[str, str], list[WindowJoules]] = field(default_factory=dict)
+
+    def windows_of(self, comparison: Comparison, work: str) -> list[WindowJoules]:
+        """What the windows of a piece of work have said so far, to be appended to."""
+        return self.found.setdefault((comparison.id, work), [])
 
     @property
     def metered(self) -> bool:

@@ -6,10 +6,12 @@ Only runs: every raw reading goes into the journal, and what is reported is deri
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from energybench.analysis.joules import window_joules
 from energybench.analysis.statistics import log_interval
 from energybench.bench import Bench, Comparison, append, append_failure, board_now, poll_window
-from energybench.devices import Loop, Prepared
+from energybench.devices import Loop, Prepared, Stamp
 from energybench.errors import CaseError
 from energybench.journal import WindowRecord
 from energybench.planner import MIN_ITERATIONS
@@ -18,6 +20,8 @@ from energybench.settling import measure_idle, settle
 from energybench.workload import WorkPlan
 
 MEMORY_SHARE = 0.8
+MAX_STAMPS = 60
+"""Stamps kept of a window: enough to see a loop slow down, few enough that long runs stay small."""
 
 
 def measure_comparison(bench: Bench, comparison: Comparison, *, last: bool = False) -> str:
@@ -102,7 +106,7 @@ def _latency_pass(bench: Bench, comparison: Comparison, work: Prepared) -> None:
             comparison=comparison.id,
             start_s=start_s,
             stop_s=bench.device.clock.now_s(),
-            samples_s=list(samples.samples_s),
+            samples_s=[float(f"{s:.6g}") for s in samples.samples_s],
             iterations_per_sample=samples.iterations_per_sample,
             launch=work.launch,
             compile_s=work.compile_s,
@@ -120,15 +124,14 @@ def _blocks(bench: Bench, comparison: Comparison, prepared: list[Prepared]) -> s
     active = {p.plan.work: p for p in prepared}
     baseline = comparison.works[0].work
     while active:
-        counts = {work: len(bench.values.get((comparison.id, work), [])) for work in active}
-        open_works = [work for work in active if not _precise(bench, comparison, work)]
-        if min(counts.values()) >= plan.windows and not open_works:
-            return "converged"
-        if min(counts.values()) >= plan.max_windows:
-            return "windows"
+        counts = {work: len(bench.windows_of(comparison, work)) for work in active}
+        imprecise = [work for work in active if not _precise(bench, comparison, work)]
+        wanting = [w for w in active if counts[w] < plan.windows or (w in imprecise and counts[w] < plan.max_windows)]
+        if not wanting:
+            return "windows" if imprecise else "converged"
         if bench.deadline_s is not None and bench.device.clock.now_s() > bench.deadline_s:
             return "budget"
-        chosen = [w for w in active if w == baseline or counts[w] < plan.windows or w in open_works]
+        chosen = [w for w in active if w == baseline or w in wanting]
         order = [chosen[i] for i in bench.random.permutation(len(chosen))]
         for number, works in ((block, order), (block + 1, order[::-1])):
             for work in works:
@@ -139,8 +142,18 @@ def _blocks(bench: Bench, comparison: Comparison, prepared: list[Prepared]) -> s
 
 
 def _precise(bench: Bench, comparison: Comparison, work: str) -> bool:
-    values = bench.values.get((comparison.id, work), [])
+    """Whether the interval of the work's joules (of its latency, where there are none) is narrow enough."""
+    windows = bench.windows_of(comparison, work)
+    values = [w.energy_per_iteration_j for w in windows if w.energy_per_iteration_j is not None]
+    values = values or [w.loop_latency_s for w in windows]
     return len(values) >= 2 and log_interval(values).relative_halfwidth <= bench.plan.precision
+
+
+def thinned(stamps: Sequence[Stamp]) -> list[tuple[float, int]]:
+    """At most about ``MAX_STAMPS`` of a loop's stamps, evenly, the first and the last among them."""
+    stride = max(1, len(stamps) // MAX_STAMPS)
+    kept = [*stamps[:-1:stride], stamps[-1]]
+    return [(round(s.time_s, 9), s.iterations) for s in kept]
 
 
 def _measured_window(bench: Bench, comparison: Comparison, work: Prepared, block: int) -> bool:
@@ -168,16 +181,14 @@ def _measured_window(bench: Bench, comparison: Comparison, work: Prepared, block
         block=block,
         start_s=stamps[0].time_s,
         stop_s=stamps[-1].time_s,
-        stamps=[(round(s.time_s, 9), s.iterations) for s in stamps],
+        stamps=thinned(stamps),
         launch=work.launch,
         before=before,
         after=board_now(bench),
         flags=flags,
     )
     found = window_joules(window, readings, bench.sensor if bench.metered else None)
-    bench.values.setdefault((comparison.id, work.plan.work), []).append(
-        found.energy_per_iteration_j or found.loop_latency_s
-    )
+    bench.windows_of(comparison, work.plan.work).append(found)
     append(bench, window, readings)
     bench.progress.window_done(found.power_w, window.after.temperature_c if window.after else None)
     return True

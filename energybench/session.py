@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from energybench.analysis.joules import WindowJoules
 from energybench.analysis.measured import measured_works
 from energybench.bench import Bench, Progress
 from energybench.errors import RunFolderError
@@ -16,7 +17,7 @@ from energybench.run_record import operator_records, run_record
 from energybench.runner import measure_comparison
 from energybench.study import RunOptions, Station, Study, open_station, plan_study
 
-__all__ = ["RunOptions", "Station", "Study", "open_station", "plan_study", "recalled_values", "run_study"]
+__all__ = ["RunOptions", "Station", "Study", "open_station", "plan_study", "recalled", "run_study"]
 
 
 def run_study(study: Study, station: Station, options: RunOptions, progress: Progress) -> Path:
@@ -40,7 +41,7 @@ def run_study(study: Study, station: Station, options: RunOptions, progress: Pro
         random=np.random.default_rng([options.seed, len(journal.windows)]),
         session=journal.record.sessions - 1,
         deadline_s=clock.now_s() + study.plan.budget_s if study.plan.budget_s is not None else None,
-        values=recalled_values(journal),
+        found=recalled(journal),
     )
     stopped = dict(journal.record.stopped)
     try:
@@ -55,13 +56,10 @@ def run_study(study: Study, station: Station, options: RunOptions, progress: Pro
     return journal.folder
 
 
-def recalled_values(journal: Journal) -> dict[tuple[str, str], list[float]]:
-    """Joules (else seconds) per iteration of every window so far: what the runner judges precision by."""
+def recalled(journal: Journal) -> dict[tuple[str, str], list[WindowJoules]]:
+    """What the windows of an interrupted run said, so that the runner knows what is missing."""
     run = Run(journal.folder, journal.record, tuple(journal.windows), ())
-    return {
-        key: [w.joules.energy_per_iteration_j or w.joules.loop_latency_s for w in measured.windows]
-        for key, measured in measured_works(run).items()
-    }
+    return {key: [w.joules for w in measured.windows] for key, measured in measured_works(run).items()}
 
 
 def _journal(study: Study, record: RunRecord, options: RunOptions, progress: Progress) -> Journal:

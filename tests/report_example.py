@@ -93,14 +93,25 @@ def case_row(stage: tuple[str, int, int, int, int], variant: str, batch: int, dt
     return {
         "row": "case", "case": f"{variant} | {place}", "variant": variant, "layer": "GroupConv2d",
         "comparison": place, "work": f"{channels}-{size}-{stride}-{work['group_size']}-{batch}-{dtype}",
-        "network": network, "channels": channels, "size": size, "stride": stride, "batch": batch, "dtype": dtype, "repeat": repeat,
+        "network": network, "channels": channels, "size": size, "stride": stride, "batch": batch, "dtype": dtype,
+        "repeat": repeat,
         **{k: work[k] for k in ("macs", "params", "compulsory_bytes")}, "eager_bytes": work["compulsory_bytes"],
         **numbers(work, variant, dtype, batch),
     }  # fmt: skip
 
 
-ADDITIVE = ("macs", "params", "compulsory_bytes", "eager_bytes", "ideal_latency_s", "attainable_latency_s",
-            "predicted_latency_s", "predicted_energy_per_inference_j", "loop_latency_s", "energy_per_iteration_j")  # fmt: skip
+ADDITIVE = (
+    "macs",
+    "params",
+    "compulsory_bytes",
+    "eager_bytes",
+    "ideal_latency_s",
+    "attainable_latency_s",
+    "predicted_latency_s",
+    "predicted_energy_per_inference_j",
+    "loop_latency_s",
+    "energy_per_iteration_j",
+)
 
 
 def total_rows(cases: pd.DataFrame) -> pd.DataFrame:
@@ -181,7 +192,10 @@ def group_size_rows(cases: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for comparison, part in cases.groupby("comparison", sort=False):
         first = part.iloc[0]
-        size_of = {int(group_size_of(v, int(first.channels))): j for v, j in zip(part.variant, part.energy_per_inference_j, strict=True)}
+        size_of = {
+            int(group_size_of(v, int(first.channels))): j
+            for v, j in zip(part.variant, part.energy_per_inference_j, strict=True)
+        }
         known = {g: j for g, j in sorted(size_of.items()) if not math.isnan(j)}
         best = min(known, key=lambda g: known[g]) if known else None
         alike = [g for g, j in known.items() if best and j <= known[best] * 1.01]
@@ -213,7 +227,9 @@ def operator_rows(cases: pd.DataFrame, *, measured: bool) -> pd.DataFrame:
     rows = []
     for case in cases.to_dict("records"):
         group_size = group_size_of(case["variant"], case["channels"])
-        family = "conv_depthwise" if group_size == 1 else "conv_dense" if group_size == case["channels"] else "conv_grouped"
+        family = (
+            "conv_depthwise" if group_size == 1 else "conv_dense" if group_size == case["channels"] else "conv_grouped"
+        )
         rows.append(
             {"case": case["case"], "variant": case["variant"], "index": 0, "path": "", "name": "conv2d",
              "family": family, "macs": case["macs"], "flops": 2 * case["macs"], "bytes": case["compulsory_bytes"],
@@ -293,7 +309,19 @@ def power_trace(seed: int = 3) -> pd.DataFrame:
     for t in times:
         window = next((i for i, (a, b) in enumerate(inside) if a <= t <= b), -1)
         power = 82.0 if window < 0 else 410.0
-        rows.append({"time_s": t, "power_w": power + rng.normal(0, 3), "in_window": window >= 0, "window": window, "kind": "power_w", "own": True})
+        rows.append(
+            {
+                "time_s": t,
+                "power_w": power + rng.normal(0, 3),
+                "in_window": window >= 0,
+                "window": window,
+                "kind": "power_w",
+                "own": True,
+            }
+        )
     for i, (a, b) in enumerate(inside):
-        rows += [{"time_s": t, "power_w": 408.5, "in_window": True, "window": i, "kind": "counter", "own": True} for t in (a + 0.1, b - 0.05)]
+        rows += [
+            {"time_s": t, "power_w": 408.5, "in_window": True, "window": i, "kind": "counter", "own": True}
+            for t in (a + 0.1, b - 0.05)
+        ]
     return pd.DataFrame(rows)

@@ -32,6 +32,9 @@ MIN_READINGS = 20
 FEWEST_TO_CHECK = 4
 """Enough distinct readings to check a counter by, though not to report joules from."""
 
+STAMP_S = 1e-6
+"""Stamps and readings are rounded apart: an event at the very end of a loop must not fall out of it."""
+
 DRIFT_LIMIT = 0.01
 SIGMAS = 3.0
 
@@ -198,7 +201,7 @@ def _ticks(readings: Sequence[Reading]) -> list[_Tick]:
 
 def _interior(window: WindowRecord, sensor: SensorProfile) -> tuple[float, float]:
     start_s, stop_s = window.stamps[0][0], window.stamps[-1][0]
-    return start_s + skip_s(sensor), stop_s
+    return start_s + skip_s(sensor), stop_s + STAMP_S
 
 
 def _standing(
@@ -224,7 +227,7 @@ def _halves(
     if sensor is None:
         return None
     for kind in POWER_KINDS:
-        standing = _standing(window, readings, sensor, kind, FEWEST_TO_CHECK)
+        standing = _standing(window, readings, sensor, kind, MIN_READINGS)
         if standing is None:
             continue
         values = standing[1]

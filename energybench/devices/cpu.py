@@ -19,7 +19,7 @@ CHUNK_S = 2e-3
 """A stamp is taken about this often: often enough for edges, seldom enough to cost nothing."""
 
 MIN_SAMPLES = 5
-MAX_SAMPLES = 2000
+MAX_SAMPLES = 500
 WARM_UP = 3
 
 

@@ -30,7 +30,7 @@ SHORT_S = 50e-6
 """Iterations shorter than this are timed in groups spanning ``GROUP_S``: events resolve 0.5 us."""
 GROUP_S = 500e-6
 MIN_SAMPLES = 20
-MAX_SAMPLES = 2000
+MAX_SAMPLES = 500
 WARM_UP = 5
 
 

@@ -24,7 +24,7 @@ SAMPLE_SD = 5e-3
 """Relative spread of single iterations."""
 CHUNK_S = 5e-3
 COMPILE_S = 0.05
-MAX_SAMPLES = 2000
+MAX_SAMPLES = 500
 REMEMBERED_S = 100.0
 
 

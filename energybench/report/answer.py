@@ -9,50 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
-from energybench.analysis.statistics import Interval, verdict
 from energybench.analysis.summary import Summary
 from energybench.report import quantities
+from energybench.report.outcomes import Outcome, outcomes_of, relevant_pairs
 from energybench.report.settings import places_of, settings_of
 from energybench.report.style import plain
 
-MATCHED_WITHIN = 0.10
-"""Declared pairs whose MACs differ by more than this are not called matched without saying so."""
-
 CLEAR = 2
 """A side wins over several comparisons when it wins this many times as often as it loses."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One variant against its partner at one point of the axes; ratios of energy, or of latency without joules."""
-
-    variant: str
-    against: str
-    place: str
-    ratio: float
-    low: float
-    high: float
-    macs_ratio: float
-    smallest_difference: float
-
-    @property
-    def per_mac(self) -> float:
-        """The same ratio per multiply-accumulate."""
-        return self.ratio / self.macs_ratio if self.macs_ratio else float("nan")
-
-    @property
-    def apart(self) -> bool:
-        """Whether the MACs are too far apart for the ratio alone to answer."""
-        return abs(self.macs_ratio - 1) > MATCHED_WITHIN
-
-    @property
-    def verdict(self) -> str:
-        """``less``, ``more``, ``same`` (within 1 %) or ``cannot tell``."""
-        return verdict(Interval(self.ratio, self.low, self.high, 0.0))
 
 
 @dataclass(frozen=True)
@@ -104,8 +71,10 @@ def answer(
     close = [o for o in outcomes if not o.apart] if matched else []
     several = len(outcomes) > 1
     told = close or outcomes
-    headline = _headline(told, quantity, matched=bool(close)) if len(told) > 1 else _single(told[0], quantity, bool(close))
-    lines = tuple(_pair_lines(outcomes, quantity)) if several else ()
+    headline = (
+        _headline(told, quantity, matched=bool(close)) if len(told) > 1 else _single(told[0], quantity, bool(close))
+    )
+    lines = tuple(_pair_lines(outcomes)) if several else ()
     return Answer(headline, lines, _certainty(outcomes, by_energy=by_energy), caveats, quantity, matched, outcomes)
 
 
@@ -114,63 +83,6 @@ def answer_of(summary: Summary) -> Answer:
     record = summary.run.record
     places = places_of(summary.cases, settings_of(record))
     return answer(summary.pairs, energy_reason=record.energy_reason, simulated=summary.run.simulated, places=places)
-
-
-def relevant_pairs(pairs: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
-    """The rows the answer rests on, and whether they are matched: totals before cases, matched before baseline."""
-    for kind in ("matched", "baseline"):
-        for scope in ("total", "case"):
-            rows = pairs[(pairs["kind"] == kind) & (pairs["scope"] == scope)]
-            if rows[["energy_ratio", "latency_ratio"]].notna().any(axis=None):
-                order = rows["network"].fillna("").map({name: i for i, name in enumerate(rows["network"].unique())})
-                return rows.loc[order.sort_values(kind="stable").index], kind == "matched"
-    return pairs.iloc[:0], False
-
-
-def outcomes_of(rows: pd.DataFrame, column: str, places: Mapping[str, str] | None = None) -> tuple[Outcome, ...]:
-    """The rows whose ``column`` is known, as outcomes, in the order of the run.
-
-    Args:
-        rows: columns of ``columns.PAIRS``.
-        column: ``energy_ratio`` or ``latency_ratio``.
-        places: short names of comparisons, for pairs of cases.
-    """
-    found = [
-        Outcome(
-            variant=plain(row["variant"]),
-            against=plain(row["against"]),
-            place=place,
-            ratio=float(row[column]),
-            low=float(row[f"{column}_low"]),
-            high=float(row[f"{column}_high"]),
-            macs_ratio=float(row["macs_ratio"]),
-            smallest_difference=float(row["smallest_difference"]),
-        )
-        for row, place in zip(rows.to_dict("records"), _places(rows, places or {}), strict=True)
-        if pd.notna(row[column])
-    ]
-    return tuple(found)
-
-
-def _places(rows: pd.DataFrame, known: Mapping[str, str]) -> list[str]:
-    """Where each row was measured, in the fewest words that tell the rows of one pair apart."""
-    fields = [f for f in ("network", "batch", "dtype") if rows[f].nunique(dropna=False) > 1 or len(rows) == 1]
-    records = rows.to_dict("records")
-    words = [known[row["comparison"]] if row["comparison"] in known else _place(row, fields) for row in records]
-    keys = list(zip(rows["variant"], rows["against"], words, strict=True))
-    if len(set(keys)) == len(keys):
-        return words
-    return [plain(row["comparison"] or word) for row, word in zip(records, words, strict=True)]
-
-
-def _place(row: dict[Any, Any], fields: Sequence[str]) -> str:
-    parts = []
-    for field in fields:
-        value = row.get(field)
-        if value is None or value == "" or pd.isna(value):
-            continue
-        parts.append(f"batch {int(value)}" if field == "batch" else plain(value))
-    return ", ".join(parts)
 
 
 def _single(outcome: Outcome, quantity: str, matched: bool) -> str:
@@ -198,8 +110,8 @@ def _headline(outcomes: Sequence[Outcome], quantity: str, *, matched: bool) -> s
         less, more = (_spread([o.ratio for o in outcomes if o.verdict == word], word) for word in ("less", "more"))
         tail = "".join(f", {part}" for part in [_undecided(outcomes)] if part)
         return (
-            f"{first}neither {one} nor {other} wins: of {n} comparisons {one} needs less {quantity} in {wins} ({less}), "
-            f"more in {losses} ({more}){tail}."
+            f"{first}neither {one} nor {other} wins: of {n} comparisons {one} needs less {quantity} in {wins} "
+            f"({less}), more in {losses} ({more}){tail}."
         )
     if losses > wins:
         one, other, wins, losses = other, one, losses, wins
@@ -214,7 +126,9 @@ def _headline(outcomes: Sequence[Outcome], quantity: str, *, matched: bool) -> s
 
 def _sides(outcomes: Sequence[Outcome]) -> tuple[str, str]:
     """What to call the two sides: the names if there is one pair, else the first words that they share."""
-    return _side([o.variant for o in outcomes], "the paired variant"), _side([o.against for o in outcomes], "its partner")
+    return _side([o.variant for o in outcomes], "the paired variant"), _side(
+        [o.against for o in outcomes], "its partner"
+    )
 
 
 def _side(names: Sequence[str], otherwise: str) -> str:
@@ -233,7 +147,7 @@ def _reversed(outcome: Outcome) -> Outcome:
     )  # fmt: skip
 
 
-def _pair_lines(outcomes: Sequence[Outcome], quantity: str) -> Iterable[str]:
+def _pair_lines(outcomes: Sequence[Outcome]) -> Iterable[str]:
     for variant, against in dict.fromkeys((o.variant, o.against) for o in outcomes):
         mine = [o for o in outcomes if (o.variant, o.against) == (variant, against)]
         parts = []
@@ -252,7 +166,7 @@ def _pair_lines(outcomes: Sequence[Outcome], quantity: str) -> Iterable[str]:
 def _where(outcomes: Sequence[Outcome], word: str) -> str:
     places = [o.place for o in outcomes if o.verdict == word]
     if len(places) == len(outcomes):
-        return f" in all {len(places)}" if len(places) > 1 else f" ({places[0]})"
+        return f" in {'both' if len(places) == 2 else f'all {len(places)}'}" if len(places) > 1 else f" ({places[0]})"
     if len(places) <= 2:
         return f" ({'; '.join(places)})"
     return f" in {len(places)} of {len(outcomes)}"
@@ -313,9 +227,10 @@ def _caveats(
         yield "The suite declares no pairs, so variants stand against the baseline and their MACs differ."
     apart = [o for o in outcomes if matched and o.apart]
     if apart:
+        left_out = "; the first sentence leaves them out" if len(apart) < len(outcomes) else ""
         worst = max(apart, key=lambda o: abs(o.macs_ratio - 1))
         yield (
             f"{len(apart)} of {len(outcomes)} declared comparisons are more than 10 % apart in MACs (up to "
-            f"×{worst.macs_ratio:.3g}: {worst.variant} against {worst.against}, {worst.place}); the first sentence leaves "
-            "them out. Read joules per MAC beside their ratio."
+            f"×{worst.macs_ratio:.3g}: {worst.variant} against {worst.against}, {worst.place}){left_out}. "
+            "Read joules per MAC beside their ratio."
         )

@@ -8,7 +8,6 @@ from energybench.analysis.summary import Summary
 from energybench.journal import RunRecord
 from energybench.report.style import plain
 
-
 RING = " The ring is the least joules, the band the group sizes that cannot be told from it."
 
 
@@ -30,8 +29,8 @@ def pairs_title(summary: Summary) -> str:
 def pairs(summary: Summary) -> str:
     """For ``pair_figure``."""
     return (
-        "Each point is one variant's ratio to its partner, with the 95 % interval from mirrored pairs of windows; left of "
-        "the line it needs less. Hollow points are the same within 1 %, or cannot be told apart."
+        "Each point is one variant's ratio to its partner, with the 95 % interval from mirrored pairs of windows; left "
+        "of the line it needs less. Hollow points are the same within 1 %, or cannot be told apart."
         + (" The sensor's gain cancels in a ratio." if summary.has_energy else no_energy(summary))
     )
 
@@ -47,8 +46,8 @@ def contributions() -> str:
 def latency_gap(summary: Summary) -> str:
     """For ``latency_gap_figure``."""
     return (
-        "Hollow: the arithmetic alone at the machine's peak. Solid: sustained latency, with its 95 % interval. On the log "
-        "axis the length of a segment is the efficiency gap; its label says how many times longer than ideal."
+        "Hollow: the arithmetic alone at the machine's peak. Solid: sustained latency, with its 95 % interval. On the "
+        "log axis the length of a segment is the efficiency gap; its label says how many times longer than ideal."
         + no_energy(summary)
     )
 
@@ -56,17 +55,17 @@ def latency_gap(summary: Summary) -> str:
 def energy_gap() -> str:
     """For ``energy_gap_figure``."""
     return (
-        "Hollow: the joules of the arithmetic alone at peak rate, from the machine sheet (operations and static power). "
-        "Solid: joules per inference, with the 95 % interval. What lies between is bytes, waiting and the kernel."
+        "Hollow: the joules of the arithmetic alone at peak rate, from the machine sheet (operations and static "
+        "power). Solid: joules per inference, with the 95 % interval. Between them lie bytes, waiting and the kernel."
     )
 
 
 def group_size(summary: Summary) -> str:
     """For ``group_size_figure``."""
     return (
-        "Points of one shape on one curve: marker and colour say how the group size was arrived at (fixed number of groups "
-        "or fixed group size). Vertical lines are the analytic optima: the paper's thesis as we reconstruct it, the "
-        "physical model on the machine sheet, and the roofline knee."
+        "Points of one shape on one curve: marker and colour say how the group size was arrived at (fixed number of "
+        "groups or fixed group size). Vertical lines are the analytic optima: the paper's thesis as we reconstruct it, "
+        "the physical model on the machine sheet, and the roofline knee."
         + (RING if summary.has_energy else no_energy(summary))
     )
 
@@ -74,8 +73,8 @@ def group_size(summary: Summary) -> str:
 def roofline(summary: Summary) -> str:
     """For ``roofline_figure``."""
     return (
-        "Each point is a case: arithmetic per byte that must be moved, against the rate that was sustained. Left of the "
-        "balance memory is the bound, right of it arithmetic; the distance to the roof is what the kernel leaves."
+        "Each point is a case: arithmetic per byte that must be moved, against the rate that was sustained. Left of "
+        "the balance memory is the bound, right of it arithmetic; the distance to the roof is what the kernel leaves."
         + no_energy(summary)
     )
 
@@ -83,25 +82,25 @@ def roofline(summary: Summary) -> str:
 def energy_roofline() -> str:
     """For ``energy_roofline_figure``."""
     return (
-        "The same in joules. Energies of operations, bytes and static power add, so the roof has no corner; at the energy "
-        "balance operations and bytes cost the same. The roof is modelled from the machine sheet."
+        "The same in joules. Energies of operations, bytes and static power add, so the roof has no corner; at the "
+        "energy balance operations and bytes cost the same. The roof is modelled from the machine sheet."
     )
 
 
 def waterline() -> str:
     """For ``waterline_figure``; the efficiencies of each variant stand over its panel."""
     return (
-        "Areas are time. Width is arithmetic at peak, the waterline is at 1; what stands above it is lost to memory, and "
-        "up to the measured line to the kernel. ETA is the attainable efficiency of the sequence, ETA_roof what one "
-        "roofline on the totals would promise (never less), C the computational efficiency that was reached."
+        "Areas are time. Width is arithmetic at peak, the waterline is at 1; what stands above it is lost to memory, "
+        "and up to the measured line to the kernel. ETA is the attainable efficiency of the sequence, ETA_roof what "
+        "one roofline on the totals would promise (never less), C the computational efficiency that was reached."
     )
 
 
 def power(case_id: str) -> str:
     """For ``power_figure``."""
     return (
-        f"Raw readings while {plain(case_id, 120)} ran (dark) and while its neighbours did (light), over the first blocks. "
-        "Shaded: what its joules are made of; the coloured line is the mean power they give."
+        f"Raw readings while {plain(case_id, 120)} ran (dark) and while its neighbours did (light), over the first "
+        "blocks. Shaded: what its joules are made of; the coloured line is the mean power they give."
     )
 
 

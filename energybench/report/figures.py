@@ -32,6 +32,7 @@ from energybench.report.panels import constant_label, split, spread_over
 from energybench.report.power_trace import most_telling_case, power_trace
 from energybench.report.settings import Settings, places_of, settings_of
 from energybench.report.style import RC, Palette, plain
+from energybench.report.tables import tidy
 
 SETTINGS_A_NETWORK = 2
 NETWORKS_AT_MOST = 4
@@ -76,7 +77,7 @@ def save_figures(summary: Summary, folder: Path) -> list[FigureFile]:
     for old in [*folder.glob("*.svg"), *folder.glob("*.png")]:
         old.unlink()
     saved = []
-    for planned in _Planner(summary).figures():
+    for planned in _Planner(tidy(summary)).figures():
         try:
             figure = planned.draw()
         except (ValueError, MachineError):
@@ -97,7 +98,7 @@ def _save(planned: _Planned, figure: Figure, folder: Path) -> FigureFile:
     svg, png = folder / f"{planned.name}.svg", folder / f"{planned.name}.png"
     svg.write_text(svg_text(figure, planned.name), encoding="utf-8")
     figure.set_layout_engine("none")  # it has just been laid out; laying it out again is a third of the time
-    with _quiet(), mpl.rc_context(dict(RC)):
+    with _quiet(), mpl.rc_context(RC):
         figure.savefig(png, format="png", metadata={"Software": None})
     return FigureFile(planned.name, planned.family, planned.title, planned.caption, svg, png)
 
@@ -174,13 +175,14 @@ class _Planner:
     def _pairs_at(self, part: pd.DataFrame) -> pd.DataFrame:
         """Pairs of the cases in ``part``, and the totals they add up to."""
         pairs, first = self.summary.pairs, part.iloc[0]
-        cases = pairs["comparison"].isin(part["comparison"]) & (pairs["scope"] == "case")
+        cases: pd.Series = pairs["comparison"].isin(part["comparison"]) & (pairs["scope"] == "case")
         network = " ".join(str(first[name]) for name in self.settings.texts)
         totals = (
             (pairs["scope"] == "total") & (pairs["network"].fillna("") == network)
             & (pairs["batch"] == first["batch"]) & (pairs["dtype"] == first["dtype"])
         )  # fmt: skip
-        return pairs[cases | totals]
+        chosen: pd.DataFrame = pairs[cases | totals]
+        return chosen
 
     def _gaps(self, machine: Machine) -> Iterator[_Planned]:
         results = self.summary.totals if len(self.summary.totals) else self.cases
@@ -256,5 +258,5 @@ class _Planner:
 def _stem(*parts: str) -> str:
     """A file name of the parts: letters, digits and hyphens only."""
     words = "-".join(part for part in parts if part)
-    safe = "".join(c if c.isascii() and c.isalnum() or c in "-_" else "-" for c in plain(words, 80).lower())
+    safe = "".join(c if (c.isascii() and c.isalnum()) or c in "-_" else "-" for c in plain(words, 80).lower())
     return "-".join(filter(None, safe.split("-")))

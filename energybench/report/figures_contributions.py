@@ -79,8 +79,9 @@ def _contributions(
     at = cases.set_index(["comparison", "variant"])
     rows = pairs[(pairs["scope"] == "case") & (pairs["kind"] == "matched") & pairs[ratio].notna()]
     found = []
-    for (variant, against), mine in rows.groupby(["variant", "against"], sort=False):
-        mine = mine[[(c, against) in at.index for c in mine["comparison"]]]
+    for pair, every in rows.groupby(["variant", "against"], sort=False):
+        variant, against = (str(name) for name in pair)
+        mine = every[[(c, against) in at.index for c in every["comparison"]]]
         partners = [at.loc[(c, against)] for c in mine["comparison"]]
         total = sum(float(p["repeat"] * p[value]) for p in partners)
         parts = []
@@ -91,10 +92,10 @@ def _contributions(
             repeat = int(partner["repeat"])
             name = point_label(stages, [partner.get(s) for s in stages]) + (f" ×{repeat}" if repeat > 1 else "")
             parts.append(Contribution(name, share * (row[ratio] - 1), *ends))
-        total_row = _total(pairs, str(variant), str(against), ratio)
+        total_row = _total(pairs, variant, against, ratio)
         rows_of_pair = [*parts, total_row] if total_row else parts
         if len(parts) > 1:
-            found.append(((str(variant), str(against)), rows_of_pair))
+            found.append(((variant, against), rows_of_pair))
     return found
 
 

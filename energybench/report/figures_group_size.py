@@ -1,4 +1,4 @@
-"""Which group size needs the least? Joules and latency against group size, the measured optimum and the models' ones."""
+"""Which group size needs the least? Joules and latency against it, the measured optimum and those of the models."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def group_size_figure(
     Args:
         cases: the cases of one setting, columns of ``columns.RESULTS``; shapes are told apart by ``comparison``.
         operators: columns of ``columns.OPERATORS``, for the group size of each case.
-        optima: columns of ``columns.GROUP_SIZE``.
+        optima: columns of ``columns.GROUP_SIZE``; only the comparisons it names are drawn.
         palette: the run's palette.
         stages: columns that name a shape.
         subtitle: setting, device and meter.
@@ -77,8 +77,11 @@ def group_size_figure(
     """
     sizes = group_size_by_case(operators)
     known = cases.assign(group_size=cases["case"].map(sizes))
-    known = known[known["group_size"].notna() & known["loop_latency_s"].notna()]
-    shapes = [(name, rows) for name, rows in known.groupby("comparison", sort=False) if rows["group_size"].nunique() > 1]
+    is_layer = known["comparison"].isin(optima["comparison"])  # a whole network has no group size of its own
+    known = known[is_layer & known["group_size"].notna() & known["loop_latency_s"].notna()]
+    shapes = [
+        (name, rows) for name, rows in known.groupby("comparison", sort=False) if rows["group_size"].nunique() > 1
+    ]
     if not shapes:
         raise ValueError("no shape was measured at two group sizes")
     shapes = spread_over(shapes, SHAPES_AT_MOST)
@@ -146,8 +149,11 @@ def _mark_measured(ax: Axes, curve: pd.Series, optimum: Mapping[Any, Any]) -> No
         return
     alike = [int(g) for g in str(optimum.get("measured_set") or "").split()] or [int(best)]
     ax.axvspan(min(alike) / 1.19, max(alike) * 1.19, color=FOAM, alpha=0.8, linewidth=0, zorder=0)
-    ax.plot(best, curve[int(best)], "o", color=WARN, markersize=11, markerfacecolor="none", markeredgewidth=1.6, zorder=5)
-    label(ax, float(best), float(curve[int(best)]), f"least: G = {int(best)}", color=WARN, ha="center", va="top",
+    ax.plot(
+        best, curve[int(best)], "o", color=WARN, markersize=11, markerfacecolor="none", markeredgewidth=1.6, zorder=5
+    )
+    align = "left" if best == curve.index.min() else "right" if best == curve.index.max() else "center"
+    label(ax, float(best), float(curve[int(best)]), f"least: G = {int(best)}", color=WARN, ha=align, va="top",
           weight="bold", size=8, **{"transform": _below(ax)})  # fmt: skip
 
 
@@ -184,7 +190,9 @@ def _legend(figure: Figure, known: pd.DataFrame, palette: Palette, *, with_energ
     for family, names in known.groupby(known["variant"].map(family_of), sort=False)["variant"]:
         first = names.iloc[0]
         name = plain(str(first).split()[0] if names.nunique() > 1 else first, 22) or str(family)
-        handles.append(Line2D([], [], color=palette.color(first), marker=palette.marker(first), linestyle="", label=name))
+        handles.append(
+            Line2D([], [], color=palette.color(first), marker=palette.marker(first), linestyle="", label=name)
+        )
     handles.append(Line2D([], [], color=WATER, linestyle=(0, (4, 2)), linewidth=1.0, label="predicted (machine sheet)"))
     if with_energy:
         ring = Line2D([], [], color=WARN, marker="o", markerfacecolor="none", markersize=8, linestyle="")

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from energybench.report import quantities
-from energybench.report.answer import Outcome, outcomes_of, relevant_pairs
+from energybench.report.outcomes import Outcome, outcomes_of, relevant_pairs
 from energybench.report.panels import WIDTH_IN
 from energybench.report.style import FOAM, INK, MUTED, PAPER, Palette, styled, title, whiskers
 
@@ -89,8 +89,9 @@ def _groups(outcomes: Sequence[Outcome]) -> list[tuple[tuple[str, str], list[Out
 
 def _ratio_axis(ax: Axes, outcomes: Sequence[Outcome]) -> None:
     """A log axis around 1, wide enough for every estimate; an interval beyond it is cut at the edge."""
-    farthest = max(max(abs(math.log(o.ratio)) for o in outcomes), _widest(outcomes), math.log(1.01))
-    span = math.exp(min(1.12 * farthest, 1.12 * max(abs(math.log(o.ratio)) for o in outcomes) + math.log(1.5)))
+    estimates = max(abs(math.log(o.ratio)) for o in outcomes)
+    farthest = max(estimates, _widest(outcomes), math.log(1.01))
+    span = math.exp(min(1.12 * farthest, 1.12 * estimates + math.log(1.5)))
     ax.set_xscale("log")
     ax.set_xlim(1 / span, span)
     ticks = next((t for t in TICKS if span < 1.08 * t[-1]), TICKS[-1])
@@ -111,9 +112,7 @@ def _widest(outcomes: Sequence[Outcome]) -> float:
     return max(ends, default=0.0)
 
 
-def _heading(
-    ax: Axes, line: int, variant: str, against: str, outcomes: Sequence[Outcome], palette: Palette
-) -> None:
+def _heading(ax: Axes, line: int, variant: str, against: str, outcomes: Sequence[Outcome], palette: Palette) -> None:
     low, high = min(o.macs_ratio for o in outcomes), max(o.macs_ratio for o in outcomes)
     macs = f"{low:.3g}" if high / low < 1.0005 else f"{low:.3g} to {high:.3g}"
     ax.annotate(
@@ -121,9 +120,7 @@ def _heading(
         (0, line), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",
         va="center", weight="bold", color=palette.text(variant),
     )  # fmt: skip
-    ax.text(
-        1.012, line, f"MACs × {macs}", transform=ax.get_yaxis_transform(), va="center", size=8, color=MUTED
-    )
+    ax.text(1.012, line, f"MACs × {macs}", transform=ax.get_yaxis_transform(), va="center", size=8, color=MUTED)
 
 
 def _draw(ax: Axes, line: int, outcome: Outcome, palette: Palette) -> None:

@@ -12,12 +12,12 @@ from energybench.report.power_trace import COUNTER
 from energybench.report.style import FOAM, INK, MUTED, WATER, Palette, plain, styled, title
 
 POINTS_AT_MOST = 1500
-NAMES = {
-    "power_w": "power readings",
-    "power_instant_w": "power readings (fast field)",
-    "power_average_w": "power readings (averaged field)",
-}
-COLORS = (INK, WATER, MUTED)
+PREFERRED: tuple[tuple[str, str, str], ...] = (
+    ("power_instant_w", "power readings, fast field", INK),
+    ("power_average_w", "power readings, averaged by the driver", WATER),
+    ("power_w", "power readings", INK),
+)
+"""Kinds of reading worth showing, best first; two at most, and the plain one only where there is no better."""
 
 
 @styled
@@ -43,16 +43,22 @@ def power_figure(
     figure = Figure(figsize=(WIDTH_IN, 4.6), layout="constrained")
     ax = figure.subplots()
     origin_s = float(known["time_s"].min())
-    readings = known[known["kind"] != COUNTER]
     handles = []
-    for color, (kind, rows) in zip(COLORS, readings.groupby("kind", sort=False), strict=False):
+    present = [entry for entry in PREFERRED if (known["kind"] == entry[0]).any()][:2]
+    for kind, name, color in present:
+        rows = known[known["kind"] == kind]
         for own, part in rows.groupby("own"):
             shown = thinned(part, POINTS_AT_MOST)
-            ax.plot(shown["time_s"] - origin_s, shown["power_w"], ".", markersize=3.5 if own else 2.5, color=color,
-                    alpha=1.0 if own else 0.25, markeredgewidth=0, zorder=3)  # fmt: skip
-        handles.append(Line2D([], [], color=color, marker=".", linestyle="", label=NAMES.get(str(kind), plain(kind))))
-    handles.append(Line2D([], [], color=MUTED, alpha=0.4, marker=".", linestyle="", label="while other variants ran"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8)
+            ax.plot(shown["time_s"] - origin_s, shown["power_w"], "o", markersize=3.2 if own else 2.2, color=color,
+                    alpha=1.0 if own else 0.3, markeredgewidth=0, zorder=3)  # fmt: skip
+        handles.append(Line2D([], [], color=color, marker="o", markersize=3.5, linestyle="", label=name))
+    if not known["own"].all():
+        handles.append(
+            Line2D(
+                [], [], color=MUTED, alpha=0.5, marker="o", markersize=3, linestyle="", label="paler: other variants"
+            )
+        )
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8)
     _windows(ax, known, origin_s, palette.text(variant))
     top = float(known["power_w"].max())
     ax.set_ylim(0, 1.22 * top)
@@ -60,7 +66,7 @@ def power_figure(
     ax.margins(x=0.02)
     ax.set_xlabel("time since the first reading shown (s)")
     ax.set_ylabel("board power (W)")
-    title(figure, "Power over time", subtitle=" · ".join(filter(None, (plain(case, 100), subtitle))), simulated=simulated)
+    title(figure, "Power over time", subtitle=plain(case, 110) or subtitle, simulated=simulated)
     return figure
 
 
@@ -77,6 +83,8 @@ def _windows(ax: Axes, trace: pd.DataFrame, origin_s: float, color: str) -> None
     inside = trace[trace["in_window"].astype(bool)]
     counter = inside[inside["kind"] == COUNTER]
     spans = inside.groupby("window")["time_s"].agg(["min", "max"])
+    apart_s = 0.09 * float(trace["time_s"].max() - trace["time_s"].min())
+    named_s = -apart_s
     for place, (window, span) in enumerate(spans.iterrows()):
         start_s, stop_s = float(span["min"]) - origin_s, float(span["max"]) - origin_s
         ax.axvspan(start_s, stop_s, color=FOAM, alpha=0.6, linewidth=0, zorder=0)
@@ -87,5 +95,6 @@ def _windows(ax: Axes, trace: pd.DataFrame, origin_s: float, color: str) -> None
         text = f"{mean_w:.0f} W"
         if place == 0:
             text += " counter mean" if len(mean) else " mean of readings"
-        if len(spans) <= 12 or place % (len(spans) // 8) == 0:
-            label(ax, 0.5 * (start_s + stop_s), mean_w * 1.03, text, color=color, ha="center", va="bottom")
+        if start_s >= named_s + apart_s:
+            named_s = start_s
+            label(ax, 0.5 * (start_s + stop_s), mean_w * 1.07, text, color=color, ha="center", va="bottom")

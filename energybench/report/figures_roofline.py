@@ -175,8 +175,8 @@ def _intensities(points: Sequence[RoofPoint], balance: float) -> NDArray[np.floa
 
 
 def _limits(ax: Axes, points: Sequence[RoofPoint], roof: NDArray[np.float64], grid_x: NDArray[np.float64]) -> None:
-    top = max(float(roof.max()), max(p.height for p in points))
-    bottom = min(float(roof.min()), min(p.height for p in points))
+    top = max(float(roof.max()), *(p.height for p in points))
+    bottom = min(float(roof.min()), *(p.height for p in points))
     shared = ax.get_ylim() if ax.get_autoscaley_on() is False else (bottom / 1.6, top * 2.2)
     ax.set_ylim(min(shared[0], bottom / 1.6), max(shared[1], top * 2.2))
     ax.set_xlim(float(grid_x[0]), float(grid_x[-1]))
@@ -184,7 +184,7 @@ def _limits(ax: Axes, points: Sequence[RoofPoint], roof: NDArray[np.float64], gr
 
 def _roof(ax: Axes, grid_x: NDArray[np.float64], roof: NDArray[np.float64], name: str, unit: str) -> None:
     ax.plot(grid_x, roof, color=INK, linewidth=1.6, zorder=2)
-    label(ax, float(grid_x[-1]), float(roof[-1]) * 1.1, f"{name}: {quantity(float(roof[-1]), unit)}",
+    label(ax, float(grid_x[-1]) * 0.96, float(roof[-1]) * 1.1, f"{name}: {quantity(float(roof[-1]), unit)}",
           ha="right", va="bottom", color=INK)  # fmt: skip
 
 

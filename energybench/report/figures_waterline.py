@@ -21,11 +21,13 @@ from energybench.machine import Machine
 from energybench.report.operators import measured_by_case, operators_by_case
 from energybench.report.panels import grid, label, point_label
 from energybench.report.quantities import Scale, digits, scale_for
-from energybench.report.style import GRID, INK, MUTED, PAPER, WATER, Palette, plain, styled, title
+from energybench.report.style import APART, GRID, INK, MUTED, PAPER, WATER, Palette, plain, styled, title
 
 PANELS_AT_MOST = 9
 CALM_SHARE = 0.92
-"""Share of the time a panel's height must show; the few bars beyond it are cut and carry their height in figures."""
+MANY_CALM_SHARE = 0.8
+"""Share of the time a panel's height must show, and the same with many thin bars; the few beyond it are cut."""
+MANY = 40
 
 
 @styled
@@ -109,12 +111,12 @@ def _panel(ax: Axes, line: Waterline, name: str, palette: Palette) -> None:
     shapes = form_b(line)
     scale = scale_for([sum(s.width for s in shapes)], "s")
     top = _height(shapes)
-    thin = len(shapes) > 40
+    thin = len(shapes) > MANY
     gap = 0.03 * sum(s.width for s in shapes) if line.bars and line.apart else 0.0
     for shape in shapes:
         apart = not shape.bar.flops
         left = (shape.left + (gap if apart else 0.0)) * scale.factor
-        _bar(ax, shape, left, shape.width * scale.factor, top, MUTED if apart else palette.color(name), thin=thin)
+        _bar(ax, shape, left, shape.width * scale.factor, top, APART if apart else palette.color(name), thin=thin)
     right = (sum(s.width for s in shapes) + gap) * scale.factor
     ax.set_xlim(0, right * 1.02)
     ax.set_ylim(0, top)
@@ -129,15 +131,15 @@ def _panel(ax: Axes, line: Waterline, name: str, palette: Palette) -> None:
 
 def _bar(ax: Axes, shape: BarShape, left: float, width: float, top: float, color: str, *, thin: bool) -> None:
     """Arithmetic up to the waterline, memory above it, the kernel's own loss above both."""
-    edge = {"edgecolor": PAPER, "linewidth": 0.0 if thin else 0.5}
-    attainable = max(shape.height, 1.0)
-    ax.add_patch(Rectangle((left, 0), width, 1.0, facecolor=color, **edge))
-    if shape.height > 1:
-        ax.add_patch(Rectangle((left, 1), width, min(shape.height, top) - 1, facecolor=WATER, alpha=0.75, **edge))
-    measured = shape.measured_height
-    if measured is not None and measured > attainable:
-        ax.add_patch(Rectangle((left, attainable), width, min(measured, top) - attainable,
-                               facecolor=GRID, **edge, zorder=1.5)) if attainable < top else None  # fmt: skip
+    border = 0.0 if thin else 0.5
+    attainable, measured = max(shape.height, 1.0), shape.measured_height
+    layers = [(0.0, 1.0, color, 1.0), (1.0, shape.height, WATER, 0.75), (attainable, measured or 0.0, GRID, 1.0)]
+    for bottom, reach, fill, alpha in layers:
+        height = min(reach, top) - bottom
+        if height > 0:
+            ax.add_patch(
+                Rectangle((left, bottom), width, height, facecolor=fill, alpha=alpha, edgecolor=PAPER, linewidth=border)
+            )
     if measured is not None:
         ax.plot([left, left + width], [min(measured, top)] * 2, color=INK, linewidth=1.0, zorder=4)
     highest = max(shape.height, measured or 0.0)
@@ -152,7 +154,7 @@ def _height(shapes: Sequence[BarShape]) -> float:
     below = 0.0
     for height, width in tops:
         below += height * width
-        if below >= CALM_SHARE * total:
+        if below >= (MANY_CALM_SHARE if len(shapes) > MANY else CALM_SHARE) * total:
             return max(1.6, 1.12 * height)
     return 1.6
 
@@ -167,7 +169,7 @@ def _efficiencies(line: Waterline) -> str:
 def _mark_apart(ax: Axes, line: Waterline, gap: float, scale: Scale, top: float) -> None:
     left = (line.tau_s + gap) * scale.factor
     width = sum(bar.mu_s for bar in line.apart) * scale.factor
-    ax.text(left + width / 2, min(1.05, top), "no MACs", ha="center", va="bottom", size=7, color=MUTED)
+    ax.text(left + width / 2, min(1.05, top), "no MACs: memory time", ha="center", va="bottom", size=7, color=MUTED)
 
 
 def _legend(figure: Figure, lines: Sequence[Waterline]) -> None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from energybench.analysis.measured import Idle
 from energybench.analysis.summary import Summary
-from energybench.report.quantities import digits, quantity
+from energybench.report.quantities import digits, quantity, with_interval
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ def method_words(summary: Summary) -> list[str]:
     length = f" of about {quantity(float(window_s), 's')}" if window_s else ""
     count = f", {int(windows)} of each planned" if windows else ""
     words.append(
-        f"A window{length} is a gapless loop of iterations{count}. One window of every variant in random order is a block; "
-        "the next block runs in the mirrored order, so that a drift that is linear in time cancels in every ratio."
+        f"A window{length} is a gapless loop of iterations{count}. One window of every variant in random order is a "
+        "block; the next block runs in the mirrored order, so that a drift linear in time cancels in every ratio."
     )
     words.append(_joules_words(summary))
     words.append(
@@ -46,8 +47,8 @@ def method_words(summary: Summary) -> list[str]:
         "read a table of many comparisons with that in mind."
     )
     words.append(
-        "Latency is the sustained one of the same windows, because it goes with the joules; single iterations are measured "
-        "in a pass of their own (latency_s, latency_p5_s, latency_p95_s in the CSV)."
+        "Latency is the sustained one of the same windows, because it goes with the joules; single iterations are "
+        "measured in a pass of their own (latency_s, latency_p5_s, latency_p95_s in the CSV)."
     )
     return words
 
@@ -73,7 +74,7 @@ def budget(summary: Summary) -> Iterator[BudgetLine]:
             )  # fmt: skip
     if summary.idle is not None:
         yield BudgetLine(
-            "active idle", f"{digits(summary.idle.power_w, 3)} ± {digits(summary.idle.halfwidth_w, 2)} W",
+            "active idle", _idle(summary.idle),
             "dynamic joules only", "no",
         )  # fmt: skip
     if cases["smallest_difference"].notna().any():
@@ -91,13 +92,20 @@ def _joules_words(summary: Summary) -> str:
     if estimators <= {"counter"}:
         how = "The board's energy counter is read at two of its own ticks strictly inside the loop"
     elif "counter" in estimators:
-        how = "The board's energy counter is read at two of its own ticks inside the loop, else power readings are averaged"
+        how = "The board's energy counter is read at two of its own ticks inside the loop, else readings are averaged"
     else:
         how = "Distinct power readings inside the loop are averaged, weighted by the time each stood"
     return (
         f"{how}; joules per iteration are that mean power times the loop's time per iteration, over the same windows. "
         "The energy is that of the whole board, idle power included; the dynamic joules in the CSV leave idle out."
     )
+
+
+def _idle(idle: Idle) -> str:
+    """Idle power; without a spread where before and after agree, or where there was only one of them."""
+    if idle.halfwidth_w < 1e-4 * idle.power_w:
+        return f"{digits(idle.power_w, 3)} W"
+    return f"{with_interval(idle.power_w, idle.power_w - idle.halfwidth_w, idle.power_w + idle.halfwidth_w)} W"
 
 
 def _spread(values: pd.Series, *, sign: str = "±") -> str:

@@ -20,13 +20,15 @@ from energybench.analysis.summary import Summary
 from energybench.flags import FLAGS, Flag
 from energybench.journal import RunRecord
 from energybench.report import captions, quantities, svg
-from energybench.report.answer import Answer, Outcome, answer_of
+from energybench.report.answer import Answer, answer_of
 from energybench.report.figures import FigureFile
 from energybench.report.method import budget, method_words
+from energybench.report.outcomes import Outcome
 from energybench.report.page_table import results_table
 from energybench.report.results_csv import write_csv
 from energybench.report.settings import settings_of
 from energybench.report.style import Palette, plain
+from energybench.report.tables import tidy
 
 BYTES_AT_MOST = 3_000_000
 CSV_AT_MOST = 1_000_000
@@ -54,6 +56,7 @@ def write_page(summary: Summary, figures: Sequence[FigureFile], path: Path) -> N
         figures: what ``save_figures`` returned; the page links to them relative to its own folder.
         path: where to.
     """
+    summary = tidy(summary)
     first_of_family = {figure.name for figure in _first_of_each_family(figures)}
     for inlined in ({figure.name for figure in figures}, first_of_family, set[str]()):
         html = _render(summary, figures, path.parent, inlined)
@@ -71,7 +74,9 @@ def _render(summary: Summary, figures: Sequence[FigureFile], folder: Path, inlin
     said = answer_of(summary)
     settings = settings_of(record)
     script = _asset("page.js")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters["unbroken"] = _unbroken
     return environment.from_string(_asset("page.html.j2")).render(
         record=record,
@@ -85,7 +90,12 @@ def _render(summary: Summary, figures: Sequence[FigureFile], folder: Path, inlin
         figures=[_inline(figure, folder, names, whole=figure.name in inlined) for figure in figures],
         families=list(dict.fromkeys(figure.family for figure in figures)),
         absences=list(captions.absences(summary)),
-        table=results_table(summary.cases, summary.totals, (*settings.texts, *settings.stages, *settings.others)),
+        table=results_table(
+            summary.cases,
+            summary.totals,
+            (*settings.texts, *settings.stages, *settings.others),
+            record.cases[0].baseline if record.cases else "",
+        ),
         method=method_words(summary),
         budget=list(budget(summary)),
         flags=_flags(summary),
@@ -134,7 +144,10 @@ def _facts(summary: Summary) -> Iterator[tuple[str, str]]:
     kinds = plain(", ".join(map(str, record.meter.get("kinds", ()))), 60)
     yield "meter", f"{meter} ({kinds})" if kinds else meter
     when = record.created_utc
-    yield "begun", f"{when[:4]}-{when[4:6]}-{when[6:8]} {when[9:11]}:{when[11:13]} UTC" if len(when) == 16 else plain(when, 40)
+    yield (
+        "begun",
+        f"{when[:4]}-{when[4:6]}-{when[6:8]} {when[9:11]}:{when[11:13]} UTC" if len(when) == 16 else plain(when, 40),
+    )
     done = int((summary.cases["status"] == "ok").sum())
     yield "cases", f"{done} of {len(summary.cases)}" if done < len(summary.cases) else str(done)
 
@@ -168,7 +181,11 @@ def _flags(summary: Summary) -> list[tuple[Flag, int]]:
     """The flags that occur, with how many cases carry each; unknown words come without a remedy."""
     words = " ".join(summary.cases["flags"].fillna("")).split()
     known = [(flag, words.count(name)) for name, flag in FLAGS.items() if name in words]
-    unknown = [Flag(plain(word, 40), "?", "not in this version's dictionary", "") for word in dict.fromkeys(words) if word not in FLAGS]
+    unknown = [
+        Flag(plain(word, 40), "?", "not in this version's dictionary", "")
+        for word in dict.fromkeys(words)
+        if word not in FLAGS
+    ]
     return known + [(flag, words.count(flag.name)) for flag in unknown]
 
 

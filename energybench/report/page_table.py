@@ -65,16 +65,17 @@ class _Column:
     cell: Callable[[Mapping[Any, Any]], Cell]
 
 
-def results_table(cases: pd.DataFrame, totals: pd.DataFrame, fields: Sequence[str]) -> Table:
+def results_table(cases: pd.DataFrame, totals: pd.DataFrame, fields: Sequence[str], baseline: str) -> Table:
     """Totals first, then cases.
 
     Args:
         cases: columns of ``columns.RESULTS``.
         totals: the same for totals; may be empty.
         fields: the axes' fields, each a column.
+        baseline: the variant the ratios are to.
     """
     both = pd.concat([frame for frame in (totals, cases) if len(frame)], ignore_index=True)
-    made = [*_identity_columns(both, fields), *_quantity_columns(both), *_quality_columns()]
+    made = [*_identity_columns(both, fields), *_quantity_columns(both, baseline), *_quality_columns()]
     shown = cases if len(cases) <= ROWS_AT_MOST else cases.iloc[:0] if len(totals) else cases.iloc[:ROWS_AT_MOST]
     rows = [*_rows(totals, made, is_total=True), *_rows(shown, made, is_total=False)]
     return Table(tuple(column.head for column in made), tuple(rows), len(cases) - len(shown))
@@ -96,7 +97,9 @@ def _rows(frame: pd.DataFrame, made: Sequence[_Column], *, is_total: bool) -> It
 def _identity_columns(both: pd.DataFrame, fields: Sequence[str]) -> Iterator[_Column]:
     yield _Column(
         Head("variant", "", MEANINGS["variant"], numeric=False),
-        lambda row: Cell(plain(_text(row.get("variant")) or _text(row.get("case")), 60), hint=plain(row.get("case", ""))),
+        lambda row: Cell(
+            plain(_text(row.get("variant")) or _text(row.get("case")), 60), hint=plain(row.get("case", ""))
+        ),
     )
     for field in fields:
         if field in both and both[field].nunique() > 1:
@@ -117,20 +120,20 @@ def _field_cell(field: str) -> Callable[[Mapping[Any, Any]], Cell]:
     return cell
 
 
-def _quantity_columns(both: pd.DataFrame) -> Iterator[_Column]:
+def _quantity_columns(both: pd.DataFrame, baseline: str) -> Iterator[_Column]:
     has_energy = both["energy_per_inference_j"].notna().any()
     if has_energy:
         yield _interval_column(both, "energy_per_inference_j", "energy per inference", "J", "energy_per_inference")
-        yield _ratio_column()
+        yield _ratio_column(baseline)
     yield _latency_column(both)
     if has_energy:
         yield _plain_column(both, "power_w", "power", "W", prefix=False)
         yield _plain_column(both, "energy_per_mac_j", "energy per MAC", "J")
-    yield _plain_column(both, "macs", "MACs per iteration", "")
+    yield _plain_column(both, "macs", "MACs", "/iteration")
     if both["efficiency"].notna().any():
         yield _percent_column("efficiency", "of peak")
     if has_energy and both["predicted_energy_per_inference_j"].notna().any():
-        yield _plain_column(both, "predicted_energy_per_inference_j", "predicted energy", "J")
+        yield _plain_column(both, "predicted_energy_per_inference_j", "predicted", "J")
 
 
 def _interval_column(both: pd.DataFrame, column: str, name: str, unit: str, stem: str) -> _Column:
@@ -158,9 +161,11 @@ def _latency_column(both: pd.DataFrame) -> _Column:
     return _Column(Head("latency per inference", scale.unit, meaning, numeric=True), cell)
 
 
-def _ratio_column() -> _Column:
+def _ratio_column(baseline: str) -> _Column:
     def cell(row: Mapping[Any, Any]) -> Cell:
         value, low, high = (_number(row, f"energy_ratio{end}") for end in ("", "_low", "_high"))
+        if row.get("variant") == baseline:
+            return Cell("baseline", "1")
         if low == high == 1:
             return Cell("1 (same work)", "1")
         return Cell(quantities.ratio(value, low, high), _sort(value))

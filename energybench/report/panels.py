@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from matplotlib import patheffects
 import pandas as pd
+from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
@@ -58,7 +58,9 @@ def spread_over(items: Sequence[Any], most: int) -> list[Any]:
     return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
 
 
-def grid(rows: int, columns: int, *, height_in: float, width_in: float = WIDTH_IN, **shared: Any) -> tuple[Figure, list[Axes]]:
+def grid(
+    rows: int, columns: int, *, height_in: float, width_in: float = WIDTH_IN, **shared: Any
+) -> tuple[Figure, list[Axes]]:
     """A figure of ``rows`` x ``columns`` axes under constrained layout, and its axes row by row."""
     figure = Figure(figsize=(width_in, height_in), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **shared)

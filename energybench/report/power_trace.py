@@ -23,7 +23,8 @@ def most_telling_case(summary: Summary) -> CaseRecord | None:
     measured = set(known["case"])
     candidates = [case for case in summary.run.record.cases if case.id in measured]
     paired = [case for case in candidates if case.pair]
-    return (paired or candidates or [None])[-1]
+    found = paired or candidates
+    return found[-1] if found else None
 
 
 def power_trace(run: Run, case_id: str) -> pd.DataFrame:
@@ -72,4 +73,6 @@ def _row(time_s: float, power_w: float, kind: str, window: WindowRecord, *, own:
 
 def _distinct(readings: list[Reading]) -> list[Reading]:
     """Readings at which the shown value changed: polling faster than the sensor refreshes adds nothing."""
-    return [r for before, r in zip([None, *readings], readings, strict=False) if before is None or r.value != before.value]
+    return [
+        r for before, r in zip([None, *readings], readings, strict=False) if before is None or r.value != before.value
+    ]

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PREFIXES: tuple[tuple[int, str], ...] = (
-    (-15, "f"), (-12, "p"), (-9, "n"), (-6, "µ"), (-3, "m"), (0, ""), (3, "k"), (6, "M"), (9, "G"), (12, "T"), (15, "P"),
-)  # fmt: skip
+PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
 NONE = "–"
 
 
@@ -27,7 +25,7 @@ def scale_for(values: Iterable[float], unit: str) -> Scale:
     finite = [abs(v) for v in values if _known(v) and v != 0]
     middle = float(np.median(finite)) if finite else 1.0
     exponent = min(15, max(-15, 3 * math.floor(math.log10(middle) / 3)))
-    return Scale(10.0**-exponent, dict(PREFIXES)[exponent] + unit)
+    return Scale(10.0**-exponent, PREFIXES[exponent] + unit)
 
 
 def digits(value: float, significant: int = 3) -> str:

@@ -25,6 +25,7 @@ PAPER = "#fefefe"  # not pure white, so that the page can tell the paper from a 
 WATER = "#2f7fc1"
 FOAM = "#cfe3f5"
 WARN = "#b42318"
+APART = "#b3bcc5"
 
 NEUTRALS_DARK: Mapping[str, str] = {
     INK: "#e8eaed",
@@ -34,6 +35,7 @@ NEUTRALS_DARK: Mapping[str, str] = {
     WATER: "#6fb4ee",
     FOAM: "#1d3a54",
     WARN: "#ff8a7a",
+    APART: "#56616c",
 }
 """Every neutral colour of the figures, and what it becomes on a dark page."""
 
@@ -58,7 +60,7 @@ HUES: tuple[Hue, ...] = (
     Hue(("#96194f", "#e889b3"), ("#d9508f", "#f6bdd6"), "p"),
 )
 
-RC: Mapping[str, Any] = {
+RC: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],
     "font.size": 9,
     "axes.titlesize": 9.5,
@@ -106,7 +108,7 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
     @functools.wraps(draw)
     def inner(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with mpl.rc_context(dict(RC)):
+        with mpl.rc_context(RC):
             return draw(*args, **kwargs)
 
     return inner
@@ -145,12 +147,15 @@ class Palette:
 
     @classmethod
     def of(cls, variants: Iterable[str]) -> Palette:
-        """Inks for ``variants`` in the order of the suite: a hue per family, a lightness per member."""
+        """Inks for ``variants``: a hue per family, the largest family first, and a lightness per member in order.
+
+        The largest first, so that suites that list the same families in another order still agree.
+        """
         families: dict[str, list[str]] = {}
         for variant in dict.fromkeys(str(v) for v in variants):
             families.setdefault(family_of(variant), []).append(variant)
         inks: dict[str, Ink] = {}
-        for number, members in enumerate(families.values()):
+        for number, members in enumerate(sorted(families.values(), key=len, reverse=True)):
             hue = HUES[number % len(HUES)]
             turn = number // len(HUES)
             for place, variant in enumerate(members):
@@ -217,7 +222,7 @@ def _rgb(color: str) -> tuple[float, ...]:
 
 
 def _linear(value: float) -> float:
-    return value**2.2
+    return float(value**2.2)
 
 
 def _gamma(value: float) -> float:
@@ -226,7 +231,7 @@ def _gamma(value: float) -> float:
 
 def title(figure: Figure, text: str, *, subtitle: str = "", simulated: bool = False) -> None:
     """Head ``figure`` with what it shows; a simulated one says so here and across itself."""
-    below = " · ".join(part for part in ("SIMULATED, not measured" if simulated else "", plain(subtitle, 150)) if part)
+    below = " · ".join(part for part in ("SIMULATED, not measured" if simulated else "", plain(subtitle, 112)) if part)
     height_in = float(figure.get_size_inches()[1])
     figure.suptitle(plain(text, 80), x=0.01, y=1 - 0.06 / height_in, ha="left", va="top", size=12, weight="bold")
     figure.text(0.01, 1 - 0.31 / height_in, below, ha="left", va="top", size=9, color=WARN if simulated else MUTED)

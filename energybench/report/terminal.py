@@ -6,7 +6,8 @@ import io
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -22,6 +23,7 @@ from energybench.report.panels import split, spread_over
 from energybench.report.quantities import Scale, scale_for
 from energybench.report.settings import settings_of
 from energybench.report.style import plain
+from energybench.report.tables import tidy
 
 ROWS_AT_MOST = 40
 SETTINGS_SHOWN = 3
@@ -50,6 +52,7 @@ def render_summary(summary: Summary, *, width: int = 80, color: bool = False) ->
 
     Names from the suite are shown, never obeyed: control characters in them are replaced.
     """
+    summary = tidy(summary)
     out = io.StringIO()
     console = Console(
         file=out, width=max(40, width), force_terminal=color, color_system="standard" if color else None,
@@ -114,8 +117,10 @@ def _print_tables(console: Console, summary: Summary) -> None:
 def _table(name: str, part: pd.DataFrame, summary: Summary, width: int) -> Table:
     what = "total of the stages" if len(summary.totals) else ""
     caption = ", ".join(filter(None, (name, what)))
-    table = Table(box=None, title=Text(caption, style="bold") if caption else None, title_justify="left", pad_edge=False,
-                  padding=(0, 2, 0, 0), header_style="dim")  # fmt: skip
+    heading = Text(caption, style="bold") if caption else None
+    table = Table(
+        title=heading, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim"
+    )
     energy = bool(part["energy_per_inference_j"].notna().any())
     joules = scale_for(part["energy_per_inference_j"], "J")
     seconds = scale_for(part["loop_latency_s"] / part["batch"], "s")
@@ -143,7 +148,7 @@ def _baseline(summary: Summary) -> str:
 
 
 def _cells(
-    row: dict[str, float | str], joules: Scale, seconds: Scale, *, energy: bool, width: int, baseline: str
+    row: Mapping[Any, Any], joules: Scale, seconds: Scale, *, energy: bool, width: int, baseline: str
 ) -> Iterator[str]:
     yield plain(row["variant"], NAME_WIDTH)
     if energy:
@@ -175,9 +180,11 @@ def _group_size_lines(summary: Summary) -> Iterator[str]:
     measured = rows[rows["measured_optimum"].notna()]
     if len(rows) <= SHAPES_AT_MOST:
         yield "optimum group size (in brackets: may be as good)"
+        lines = []
         for row in rows.to_dict("records"):
-            shape = f"  C={row['channels']:g} {row['size']:g}x{row['size']:g}, batch {row['batch']:g}, {plain(row['dtype'], 12)}"
-            yield f"{shape}: {', '.join(_optima(row))}"
+            shape = f"C={row['channels']:g} {row['size']:g}x{row['size']:g}, batch {row['batch']:g}"
+            lines.append(f"  {shape}, {plain(row['dtype'], 12)}: {', '.join(_optima(row))}")
+        yield from dict.fromkeys(lines)  # networks that share a shape share its optimum
         return
     if len(measured):
         counts = sorted(Counter(int(v) for v in measured["measured_optimum"]).items(), key=lambda item: -item[1])
@@ -191,7 +198,7 @@ def _group_size_lines(summary: Summary) -> Iterator[str]:
         yield f"optimum group size, modelled: {', '.join(chosen)}"
 
 
-def _optima(row: dict[str, float | str]) -> Iterator[str]:
+def _optima(row: Mapping[Any, Any]) -> Iterator[str]:
     if not pd.isna(row["measured_optimum"]):
         alike = plain(row["measured_set"] or "")
         yield f"measured {row['measured_optimum']:g}" + (f" ({alike})" if " " in alike else "")
@@ -232,6 +239,6 @@ def _files_and_next(summary: Summary) -> Sequence[tuple[str, str]]:
     return lines
 
 
-def _number(row: dict[str, float | str], column: str) -> float:
+def _number(row: Mapping[Any, Any], column: str) -> float:
     value = row.get(column)
     return math.nan if value is None or pd.isna(value) else float(value)

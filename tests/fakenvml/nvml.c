@@ -202,6 +202,32 @@ TYPED_CALL(nvmlDeviceGetClockInfo, 1e-6 * (type == 2 ? d->memory_clock_hz : d->s
 TYPED_CALL(nvmlDeviceGetMaxClockInfo, 1e-6 * (type == 2 ? d->memory_clock_hz : d->sm_clock_hz))
 TYPED_CALL(nvmlDeviceGetTemperature, type == 0 ? d->temperature_c : 0)
 
+/* Kernel Tuner asks for clocks that it could set, Zeus for Grace Hopper's link; boards of today have none of the first
+ * two, and only Grace Hopper has the third. */
+#define UNSUPPORTED_CALL(call)                                                                                    \
+    EXPORT int call(Device *d) {                                                                        \
+        CALL(d);                                                                                                       \
+        return NOT_SUPPORTED;                                                                                          \
+    }
+UNSUPPORTED_CALL(nvmlDeviceGetAutoBoostedClocksEnabled)
+UNSUPPORTED_CALL(nvmlDeviceGetDefaultApplicationsClock)
+UNSUPPORTED_CALL(nvmlDeviceGetC2cModeInfoV)
+static int only_clock(double hz, unsigned *count, unsigned *mhz) {
+    int fits = *count >= 1 && mhz;
+    if (fits) *mhz = (unsigned)(1e-6 * hz);
+    *count = 1;
+    return fits ? SUCCESS : TOO_SMALL;
+}
+EXPORT int nvmlDeviceGetSupportedMemoryClocks(Device *d, unsigned *count, unsigned *mhz) {
+    CALL(d);
+    return only_clock(d->memory_clock_hz, count, mhz);
+}
+EXPORT int nvmlDeviceGetSupportedGraphicsClocks(Device *d, unsigned memory_mhz, unsigned *count, unsigned *mhz) {
+    (void)memory_mhz;
+    CALL(d);
+    return only_clock(d->sm_clock_hz, count, mhz);
+}
+
 EXPORT int nvmlDeviceGetTemperatureV(Device *d, Temperature *t) {
     CALL(d);
     t->temperature = (int)d->temperature_c;

@@ -1,0 +1,113 @@
+"""What does an energy counter show of a load that went on and off? Its tick, delay and step, and whether it moves.
+
+    total at tick j  =  start + off x t_j + swing x (seconds the load had been on by t_j - delay)
+
+Source: `measurement.md` 2.3, 5 and 8; the delay by least squares against the known edges is ours.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize
+
+from energybench.analysis.updates import Updates, published
+from energybench.analysis.wave import Wave
+from energybench.readings import ENERGY, Reading
+
+STEPS_J = (1.0, 0.1, 0.01, 1e-3, 1e-4, 2.0**-14, 1e-5, 1e-6)
+STALE_TICKS = 20
+"""A counter that has not moved for this many of its ticks stands still."""
+FEWEST_TICKS = 12
+
+
+@dataclass(frozen=True)
+class CounterFit:
+    """What was found of a counter.
+
+    Attributes:
+        tick_s: time between two totals, with its 95 % half-width.
+        delay_s: from the moment a total holds for to its appearance; None where it cannot be told.
+        resolution_j: step of the shown number.
+        off_w: power it shows with the load off.
+        swing_w: how much more with the load on.
+        misfit_w: root mean square of the increments' residuals, as power.
+        froze_s: since when it stands still; None while it moves.
+        ticks: how many were seen.
+    """
+
+    tick_s: float
+    tick_halfwidth_s: float
+    delay_s: float | None
+    resolution_j: float
+    off_w: float
+    swing_w: float
+    misfit_w: float
+    froze_s: float | None
+    ticks: int
+
+
+def fit_counter(readings: list[Reading], wave: Wave, ticks: Updates | None = None) -> CounterFit | None:
+    """Tick, delay and step of the counter; None where it never moved.
+
+    Args:
+        readings: all readings, in time order.
+        wave: when the load was on.
+        ticks: its updates, if they were found already.
+    """
+    ticks = ticks or published(readings, ENERGY)
+    if ticks is None:
+        return None
+    last_s = max(r.time_s for r in readings if r.kind == ENERGY)
+    froze = last_s - ticks.times_s[-1] > STALE_TICKS * ticks.refresh_s
+    delay_s, levels, misfit_w = _delay(ticks, wave)
+    return CounterFit(
+        tick_s=ticks.refresh_s,
+        tick_halfwidth_s=ticks.refresh_halfwidth_s,
+        delay_s=None if froze or len(ticks.values) < FEWEST_TICKS else delay_s,
+        resolution_j=_resolution_j(ticks.values),
+        off_w=float(levels[1]),
+        swing_w=float(levels[2]),
+        misfit_w=misfit_w,
+        froze_s=float(ticks.times_s[-1]) if froze else None,
+        ticks=len(ticks.values),
+    )
+
+
+def counter_power_w(ticks: Updates, start_s: float, stop_s: float) -> float | None:
+    """Mean power between the first and the last tick of a stretch; None with fewer than two."""
+    chosen = np.flatnonzero(ticks.between(start_s, stop_s))
+    if len(chosen) < 2:
+        return None
+    first, last = chosen[0], chosen[-1]
+    return float((ticks.values[last] - ticks.values[first]) / (ticks.times_s[last] - ticks.times_s[first]))
+
+
+def _delay(ticks: Updates, wave: Wave) -> tuple[float, np.ndarray, float]:
+    lengths = np.diff(ticks.times_s)
+
+    def fitted(delay_s: float) -> tuple[float, np.ndarray]:
+        on_s = np.diff(wave.on_s(ticks.times_s - delay_s))
+        design = np.column_stack([lengths, on_s])
+        levels = np.linalg.lstsq(design, np.diff(ticks.values), rcond=None)[0]
+        residuals = (np.diff(ticks.values) - design @ levels) / lengths
+        return float(np.mean(residuals**2)), np.concatenate(([0.0], levels))
+
+    grid = np.linspace(-0.5 * ticks.refresh_s, 4 * ticks.refresh_s, 46)
+    start = float(min(grid, key=lambda d: fitted(d)[0]))
+    width = float(grid[1] - grid[0])
+    found = optimize.minimize_scalar(lambda d: fitted(d)[0], bounds=(start - width, start + width), method="bounded")
+    squared, levels = fitted(float(found.x))
+    return max(float(found.x), 0.0), levels, math.sqrt(squared)
+
+
+def _resolution_j(values: np.ndarray) -> float:
+    """The coarsest usual step that all differences are multiples of; the finest where none fits."""
+    steps = np.diff(values)
+    for step in STEPS_J:
+        multiples = steps / step
+        if np.all(np.abs(multiples - np.rint(multiples)) < 1e-3 * max(1e-3 / step, 1.0)):
+            return step
+    return STEPS_J[-1]

@@ -1,0 +1,101 @@
+"""What did each comparison show? A variant against its partner, with what the words and figures need of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from energybench.analysis.statistics import Interval, verdict
+from energybench.report.style import plain
+
+MATCHED_WITHIN = 0.10
+"""Declared pairs whose MACs differ by more than this are not called matched without saying so."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One variant against its partner at one point of the axes; ratios of energy, or of latency without joules."""
+
+    variant: str
+    against: str
+    place: str
+    ratio: float
+    low: float
+    high: float
+    macs_ratio: float
+    smallest_difference: float
+
+    @property
+    def per_mac(self) -> float:
+        """The same ratio per multiply-accumulate."""
+        return self.ratio / self.macs_ratio if self.macs_ratio else float("nan")
+
+    @property
+    def apart(self) -> bool:
+        """Whether the MACs are too far apart for the ratio alone to answer."""
+        return abs(self.macs_ratio - 1) > MATCHED_WITHIN
+
+    @property
+    def verdict(self) -> str:
+        """``less``, ``more``, ``same`` (within 1 %) or ``cannot tell``."""
+        return verdict(Interval(self.ratio, self.low, self.high, 0.0))
+
+
+def relevant_pairs(pairs: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
+    """The rows the answer rests on, and whether they are matched: totals before cases, matched before baseline."""
+    for kind in ("matched", "baseline"):
+        for scope in ("total", "case"):
+            rows = pairs[(pairs["kind"] == kind) & (pairs["scope"] == scope)]
+            if rows[["energy_ratio", "latency_ratio"]].notna().any(axis=None):
+                order = rows["network"].fillna("").map({name: i for i, name in enumerate(rows["network"].unique())})
+                return rows.loc[order.sort_values(kind="stable").index], kind == "matched"
+    return pairs.iloc[:0], False
+
+
+def outcomes_of(rows: pd.DataFrame, column: str, places: Mapping[str, str] | None = None) -> tuple[Outcome, ...]:
+    """The rows whose ``column`` is known, as outcomes, in the order of the run.
+
+    Args:
+        rows: columns of ``columns.PAIRS``.
+        column: ``energy_ratio`` or ``latency_ratio``.
+        places: short names of comparisons, for pairs of cases.
+    """
+    found = [
+        Outcome(
+            variant=plain(row["variant"]),
+            against=plain(row["against"]),
+            place=place,
+            ratio=float(row[column]),
+            low=float(row[f"{column}_low"]),
+            high=float(row[f"{column}_high"]),
+            macs_ratio=float(row["macs_ratio"]),
+            smallest_difference=float(row["smallest_difference"]),
+        )
+        for row, place in zip(rows.to_dict("records"), _places(rows, places or {}), strict=True)
+        if pd.notna(row[column])
+    ]
+    return tuple(found)
+
+
+def _places(rows: pd.DataFrame, known: Mapping[str, str]) -> list[str]:
+    """Where each row was measured, in the fewest words that tell the rows of one pair apart."""
+    fields = [f for f in ("network", "batch", "dtype") if rows[f].nunique(dropna=False) > 1 or len(rows) == 1]
+    records = rows.to_dict("records")
+    words = [known[row["comparison"]] if row["comparison"] in known else _place(row, fields) for row in records]
+    keys = list(zip(rows["variant"], rows["against"], words, strict=True))
+    if len(set(keys)) == len(keys):
+        return words
+    return [plain(row["comparison"] or word) for row, word in zip(records, words, strict=True)]
+
+
+def _place(row: dict[Any, Any], fields: Sequence[str]) -> str:
+    parts = []
+    for field in fields:
+        value = row.get(field)
+        if value is None or value == "" or pd.isna(value):
+            continue
+        parts.append(f"batch {int(value)}" if field == "batch" else plain(value))
+    return ", ".join(parts)

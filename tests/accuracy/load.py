@@ -1,0 +1,100 @@
+"""What do all tools measure? A step of true power, from idle to load and back, and its exact joules.
+
+Runs inside each tool's own process and environment, so it needs nothing but the standard library and the fake.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from fakenvml.inside import Fake
+
+IDLE_W, LOAD_W = 60.0, 300.0
+KERNEL_S = 1e-4
+"""One iteration of the load: far below every sensor's refresh, as most layers are."""
+REST_S = (1.0, 1.5)
+"""Idle between two loads: longer than any sensor remembers, and of random length so that phases spread."""
+WARM_UP_S = 3.0
+"""On the fake's clock: then a counter that freezes has frozen, and a mean over a second has filled."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a tool says: joules of the load, or why it does not say.
+
+    Attributes:
+        joules: of the whole load; None where the tool gives no number.
+        reason: its own words for that.
+        truth_j: what it should have said.
+    """
+
+    truth_j: float
+    joules: float | None
+    reason: str = ""
+
+
+class Load:
+    """A board that draws power when told to; its truth is exact. Comes up idle and warm."""
+
+    def __init__(self) -> None:
+        self.fake = Fake(start=True)
+        self.idle()
+        time.sleep(max(0.0, WARM_UP_S - self.now_s()))
+
+    def now_s(self) -> float:
+        """The fake's time, which is the host's monotonic clock less an origin."""
+        return self.fake.now_s()
+
+    def begin(self) -> float:
+        """Draw the load's power from now on; returns when that was."""
+        start_s = self.now_s()
+        self.fake.draw_w(LOAD_W)
+        return start_s
+
+    def idle(self) -> float:
+        """Draw idle power from now on; returns when that was."""
+        stop_s = self.now_s()
+        self.fake.draw_w(IDLE_W)
+        return stop_s
+
+    def run(self, loop_s: float) -> tuple[float, float]:
+        """Draw the load's power for ``loop_s``, as a call of a blocking kernel does; returns its start and stop."""
+        start_s = self.begin()
+        time.sleep(max(0.0, start_s + loop_s - self.now_s()))
+        return start_s, self.idle()
+
+    def truth_j(self, start_s: float, stop_s: float) -> float:
+        """Exact joules between two times."""
+        return self.fake.truth_j(start_s, stop_s)
+
+
+Measure = Callable[[float], Mapping[str, Estimate]]
+"""Runs a load of so many seconds and returns what each of a process's tools says of it."""
+
+
+def watch(measure: Measure, version: str) -> None:
+    """Measure the loads that the command line asks for, in random order, and print a line of JSON for each estimate.
+
+    Args:
+        measure: see :data:`Measure`.
+        version: of the tool.
+    """
+    asked = json.loads(sys.argv[1])
+    chance = random.Random(asked["seed"])
+    loops = [loop_s for loop_s, repeats in asked["loops"] for _ in range(repeats)]
+    chance.shuffle(loops)
+    for loop_s in loops:
+        time.sleep(chance.uniform(*REST_S))
+        for tool, found in measure(loop_s).items():
+            line = {"tool": tool, "version": version, "loop_s": loop_s, "truth_j": found.truth_j}
+            print(json.dumps({**line, "joules": found.joules, "reason": found.reason}), flush=True)  # noqa: T201
+
+
+def failure(error: Exception) -> str:
+    """An exception as one line: what a tool's user would see."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]

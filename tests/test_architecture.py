@@ -1,0 +1,132 @@
+"""The house keeps its shape: imports only go down, torch stays in the upper bulb, commands that interpret never load it."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "energybench"
+
+LAYERS = (
+    {"errors", "columns", "readings", "flags", "catalogue", "spelling", "clock", "__init__"},
+    {"cost", "suite_yaml", "machine_sheet"},
+    {"machine", "sensor", "suite_model"},
+    {"suite_axes"},
+    {"suite_check"},
+    {"suite"},
+    {"expand", "journal"},
+    {"resolve"},
+    {"layers", "networks"},
+    {"workload"},
+    {"analysis"},
+    {"planner", "meters"},
+    {"devices"},
+    {"bench"},
+    {"settling", "calibrate", "doctor"},
+    {"runner", "study"},
+    {"run_record"},
+    {"session", "report"},
+    {"listing", "progress"},
+    {"cli"},
+    {"__main__"},
+)
+"""Lowest first; a module may import its own layer and everything below."""
+
+UPWARD = {("suite", "expand")}
+"""Looks upward on purpose: `suite` is the front door of `expand`."""
+
+TORCH = {"layers", "networks", "workload", "devices", "resolve"}
+"""`resolve` and `devices.open` import it inside functions only."""
+
+
+def modules():
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def top(path):
+    part = path.relative_to(PACKAGE).parts[0]
+    return part.removesuffix(".py")
+
+
+def runtime_imports(path):
+    """Absolute module names a file imports, those under TYPE_CHECKING left out."""
+    tree = ast.parse(path.read_text())
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def rank(name):
+    return next((i for i, layer in enumerate(LAYERS) if name in layer), None)
+
+
+def test_every_module_has_a_place():
+    assert {top(p) for p in modules()} <= set().union(*LAYERS)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_only_go_down(path):
+    here = top(path)
+    for name in runtime_imports(path):
+        parts = name.split(".")
+        if parts[0] != "energybench" or len(parts) < 2:
+            continue
+        there = parts[1] if rank(parts[1]) is not None else "__init__"
+        assert rank(there) <= rank(here) or (here, there) in UPWARD, f"{here} imports {name} from above"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_torch_is_imported_only_where_work_is_built_and_run(path):
+    if any(name.split(".")[0] == "torch" for name in runtime_imports(path)):
+        assert top(path) in TORCH
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_module_is_a_drawer_for_odds_and_ends(path):
+    assert not set(path.relative_to(PACKAGE).with_suffix("").parts) & {
+        "utils",
+        "helpers",
+        "common",
+        "misc",
+        "core",
+        "base",
+    }
+
+
+COMMANDS = (
+    ["--help"],
+    ["run", "--help"],
+    ["--version"],
+    ["list"],
+    ["show", "gconv"],
+    ["schema"],
+    ["machines"],
+    ["model", "group-size", "--channels", "128", "--size", "28", "--machine", "p100-pcie"],
+)
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_commands_that_interpret_load_no_torch(words):
+    heavy = {"torch"} | ({"pandas", "scipy", "numpy", "matplotlib", "yaml", "pydantic"} if "--help" in words else set())
+    code = (
+        "import sys\n"
+        "from energybench.cli import main\n"
+        f"main({words!r}, standalone_mode=False)\n"
+        f"loaded = {sorted(heavy)!r}\n"
+        "sys.exit(f'loaded: {[m for m in loaded if m in sys.modules]}' if any(m in sys.modules for m in loaded) else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip()

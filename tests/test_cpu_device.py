@@ -1,0 +1,73 @@
+"""The CPU device really runs the work, in a thread of its own, and reports what goes wrong in it."""
+
+import pytest
+
+from energybench.devices.cpu import CpuDevice
+from energybench.errors import CaseError
+from energybench.suite import expand, parse_suite
+from energybench.workload import plan_workload
+
+SUITE = """
+name: one
+baseline: a
+variants:
+  a: {layer: "torch.nn:Linear", args: {in_features: 64, out_features: 64}}
+input: [8, 64]
+"""
+
+
+@pytest.fixture(scope="module")
+def device():
+    return CpuDevice()
+
+
+@pytest.fixture(scope="module")
+def prepared(device):
+    cases, _ = expand(parse_suite(SUITE))
+    return device.prepare(plan_workload(cases[0]))
+
+
+def test_a_loop_runs_until_it_is_stopped_and_stamps_its_progress(device, prepared):
+    loop = device.loop(prepared)
+    device.clock.sleep_until(device.clock.now_s() + 0.1)
+    loop.feed()
+    stamps = loop.stop()
+    assert stamps[0].iterations == 0
+    assert stamps[-1].iterations > 100
+    assert stamps[-1].time_s - stamps[0].time_s >= 0.09
+    assert all(b.time_s >= a.time_s and b.iterations > a.iterations for a, b in zip(stamps, stamps[1:], strict=False))
+
+
+def test_latency_samples_are_single_iterations(device, prepared):
+    samples = device.latency_samples(prepared, 0.05)
+    assert samples.iterations_per_sample == 1
+    assert 5 <= len(samples.samples_s) <= 500
+    assert all(s > 0 for s in samples.samples_s)
+
+
+def test_an_error_in_the_worker_reaches_the_caller_as_a_case_error(device):
+    cases, _ = expand(parse_suite(SUITE))
+    work = device.prepare(plan_workload(cases[0]))
+
+    def fail(iteration):
+        raise RuntimeError("broken on purpose")
+
+    work.built.step = fail
+    loop = device.loop(work)
+    with pytest.raises(CaseError, match="broken on purpose"):
+        loop.stop()
+
+
+def test_released_work_cannot_be_run_again(device):
+    cases, _ = expand(parse_suite(SUITE))
+    work = device.prepare(plan_workload(cases[0]))
+    device.release(work)
+    with pytest.raises(CaseError, match="released"):
+        device.latency_samples(work, 0.01)
+
+
+def test_the_device_says_what_it_is(device):
+    assert device.facts.name == "cpu"
+    assert device.facts.title
+    assert device.facts.memory_bytes > 1e8
+    assert not device.facts.simulated
