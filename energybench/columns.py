@@ -170,3 +170,20 @@ def markdown_table(columns: tuple[Column, ...]) -> str:
     lines = ["| column | unit | meaning | provenance |", "|---|---|---|---|"]
     lines += [f"| `{c.name}` | {c.unit} | {c.meaning} | {c.provenance} |" for c in columns]
     return "\n".join(lines)
+
+
+START, END = "<!-- columns: written by `python -m energybench.columns` -->", "<!-- end of columns -->"
+
+
+def with_table(text: str) -> str:
+    """``text`` with the table of results.csv's columns between its two markers."""
+    before, _, rest = text.partition(START)
+    _, _, after = rest.partition(END)
+    return f"{before}{START}\n\n{markdown_table(RESULTS)}\n\n{END}{after}"
+
+
+if __name__ == "__main__":
+    from pathlib import Path
+
+    README = Path("README.md")
+    README.write_text(with_table(README.read_text(encoding="utf-8")), encoding="utf-8")

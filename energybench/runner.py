@@ -78,6 +78,10 @@ def _that_fit_together(bench: Bench, comparison: Comparison) -> list[tuple[WorkP
 def _prepared(bench: Bench, comparison: Comparison, work: WorkPlan) -> Prepared | None:
     bench.progress.doing(f"preparing {work.case.id}")
     try:
+        if work.case.equivalent and work.work != comparison.works[0].work:
+            problem = bench.device.disagreement(work, comparison.works[0])
+            if problem:
+                raise CaseError(problem)
         prepared = bench.device.prepare(work)
     except CaseError as error:
         append_failure(bench, comparison, work, str(error))

@@ -6,6 +6,7 @@ with a launch cost and a quality per kernel family. Nothing here is measured and
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import zlib
 from pathlib import Path
@@ -201,7 +202,8 @@ def group_size_rows(cases: pd.DataFrame) -> pd.DataFrame:
         alike = [g for g, j in known.items() if best and j <= known[best] * 1.01]
         per_mac = min(known, key=lambda g: known[g] / g) if known else None
         rows.append(
-            {"comparison": comparison, **{k: first[k] for k in ("network", "channels", "size", "batch", "dtype")},
+            {"comparison": comparison,
+             **{k: first[k] for k in ("network", "channels", "size", "batch", "dtype")},
              "group_sizes": " ".join(str(g) for g in sorted(size_of)), "measured_optimum": best,
              "measured_set": " ".join(map(str, alike)), "measured_optimum_per_mac": per_mac, "thesis_optimum": 8,
              "physical_optimum": 4, "knee": 32 if first.dtype == "float16" else 4, "residual": 0.31}
@@ -223,7 +225,7 @@ def window_rows(cases: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def operator_rows(cases: pd.DataFrame, *, measured: bool) -> pd.DataFrame:
+def operator_rows(cases: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for case in cases.to_dict("records"):
         group_size = group_size_of(case["variant"], case["channels"])
@@ -234,12 +236,12 @@ def operator_rows(cases: pd.DataFrame, *, measured: bool) -> pd.DataFrame:
             {"case": case["case"], "variant": case["variant"], "index": 0, "path": "", "name": "conv2d",
              "family": family, "macs": case["macs"], "flops": 2 * case["macs"], "bytes": case["compulsory_bytes"],
              "group_size": group_size, "dtype": case["dtype"],
-             "measured_s": case["loop_latency_s"] * 0.95 if measured else math.nan, "kernel": None}
+             "measured_s": math.nan, "kernel": None}
         )  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def record(cases: pd.DataFrame, *, energy: bool, simulated: bool) -> RunRecord:
+def record(cases: pd.DataFrame, *, energy: bool, simulated: bool, machine: bool) -> RunRecord:
     planned = [
         CaseRecord(
             id=c["case"], variant=c["variant"], layer="GroupConv2d", comparison=c["comparison"], batch=c["batch"],
@@ -256,7 +258,7 @@ def record(cases: pd.DataFrame, *, energy: bool, simulated: bool) -> RunRecord:
         command=["energybench", "run", "gconv", "--device", "sim:h200"], analytic="group_size",
         summed_axis=["network", "channels", "size", "stride", "repeat"], cases=planned,
         device={"name": "sim:h200", "title": "Simulated NVIDIA H200"}, meter={"name": "sim" if energy else "none"},
-        machine=machine_to_dict(MACHINE), versions={"energybench": "0.1.0", "torch": "2.13.0"}, seed=7,
+        machine=machine_to_dict(MACHINE) if machine else None, versions={"energybench": "0.1.0", "torch": "2.13.0"}, seed=7,
         simulated=simulated, energy_reason="" if energy else "no meter: this CPU exposes no RAPL counters",
         complete=True,
     )  # fmt: skip
@@ -274,14 +276,19 @@ def operator_records(operators: pd.DataFrame, cases: pd.DataFrame) -> tuple[Oper
     return tuple(found.values())
 
 
-def rename(frame: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
-    return frame.replace(names) if len(frame) else frame
+def renamed(summary: Summary, old: str, new: str) -> Summary:
+    """``summary`` with one variant under another name, in every table and in the record."""
+    frames = ("cases", "totals", "pairs", "operators")
+    changed = {name: getattr(summary, name).replace(old, new) for name in frames}
+    cases = [c.model_copy(update={"variant": new} if c.variant == old else {}) for c in summary.run.record.cases]
+    run_record = summary.run.record.model_copy(update={"cases": cases})
+    return dataclasses.replace(summary, run=dataclasses.replace(summary.run, record=run_record), **changed)
 
 
 def example_summary(
-    *, full: bool = False, energy: bool = True, simulated: bool = True, measured: bool = False
+    *, full: bool = False, energy: bool = True, simulated: bool = True, machine: bool = True
 ) -> Summary:
-    """468 cases when ``full``, else one shape with six variants; joules or none; marked simulated or not."""
+    """468 cases when ``full``, else one shape with six variants; with joules, marked simulated, with a sheet, or not."""
     stages = STAGES if full else [("MobileNet-V1", 256, 28, 1, 1)]
     points = [(b, d) for b in (1, 32) for d in ("float16", "float32")] if full else [(32, "float16")]
     variants = VARIANTS if full else ["FgGC g=8", "FgGC g=32", "E2GC G=4", "E2GC G=8", "depthwise", "dense"]
@@ -290,8 +297,8 @@ def example_summary(
     cases = finish(pd.DataFrame(rows), energy=energy, provenance=provenance)
     totals = finish(total_rows(pd.DataFrame(rows)), energy=energy, provenance=provenance)
     pairs = pd.DataFrame(pair_rows(cases, "case") + pair_rows(totals, "total"), columns=columns.names(columns.PAIRS))
-    operators = operator_rows(cases, measured=measured)
-    planned = record(cases, energy=energy, simulated=simulated)
+    operators = operator_rows(cases)
+    planned = record(cases, energy=energy, simulated=simulated, machine=machine)
     run = Run(Path("results/gconv-example"), planned, (), operator_records(operators, cases))
     return Summary(
         run=run, cases=cases, totals=totals, pairs=pairs, operators=operators,

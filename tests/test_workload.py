@@ -359,7 +359,7 @@ def test_inputs_are_normal_numbers_and_token_ids_below_their_bound():
     [
         (0, "", 2, True),  # at least two
         (4 * 8192, "", 9, True),  # 8192 bytes an input: nine exceed twice the 32 KiB
-        (1e9, "", 64, False),  # at most 64, and said so
+        (1e9, "", 2048, False),  # at most that many, and said so
         (1e9, "cache: [hot]", 1, False),
     ],
 )

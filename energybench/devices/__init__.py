@@ -77,6 +77,9 @@ class Device(Protocol):
     def clock(self) -> Clock:
         """The clock its loops are stamped by."""
 
+    def disagreement(self, plan: WorkPlan, baseline: WorkPlan) -> str:
+        """Why the outputs of two variants differ, given the same weights; empty when they agree or have no values."""
+
     def prepare(self, plan: WorkPlan) -> Prepared:
         """Build, warm up and capture ``plan``'s work.
 

@@ -13,7 +13,7 @@ import torch
 from energybench.clock import Clock, RealClock
 from energybench.devices import DeviceFacts, LatencySamples, Prepared, Stamp
 from energybench.errors import CaseError, one_line
-from energybench.workload import Built, WorkPlan, build
+from energybench.workload import Built, WorkPlan, build, disagreement
 
 CHUNK_S = 2e-3
 """A stamp is taken about this often: often enough for edges, seldom enough to cost nothing."""
@@ -94,6 +94,10 @@ class CpuDevice:
             l2_bytes=_last_level_cache_bytes(),
             details={"threads": torch.get_num_threads(), "capability": torch.backends.cpu.get_cpu_capability()},
         )
+
+    def disagreement(self, plan: WorkPlan, baseline: WorkPlan) -> str:
+        """Why the outputs of two variants differ, given the same weights; empty when they agree."""
+        return disagreement(plan, baseline, torch.device("cpu"), seed=self._seed, plugins=self._plugins)
 
     def prepare(self, plan: WorkPlan) -> CpuPrepared:
         """Build and warm up; raises CaseError when the work cannot run here."""

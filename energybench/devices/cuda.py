@@ -17,7 +17,7 @@ import torch
 from energybench.clock import Clock, RealClock
 from energybench.devices import DeviceFacts, LatencySamples, Prepared, Stamp
 from energybench.errors import CaseError, DeviceError, one_line
-from energybench.workload import Built, WorkPlan, build
+from energybench.workload import Built, WorkPlan, build, disagreement
 
 CHUNK_S = 5e-3
 """Length of one replay: 1000 times the launch of a graph, short beside any sensor's refresh."""
@@ -153,6 +153,10 @@ class CudaDevice:
             },
         )
         torch.backends.cudnn.benchmark = True
+
+    def disagreement(self, plan: WorkPlan, baseline: WorkPlan) -> str:
+        """Why the outputs of two variants differ, given the same weights; empty when they agree."""
+        return disagreement(plan, baseline, self._device, seed=self._seed, plugins=self._plugins)
 
     def prepare(self, plan: WorkPlan) -> CudaPrepared:
         """Build, warm up, capture; raises CaseError when the work cannot run here."""

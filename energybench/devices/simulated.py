@@ -121,6 +121,10 @@ class SimulatedDevice:
             simulated=True,
         )
 
+    def disagreement(self, plan: WorkPlan, baseline: WorkPlan) -> str:  # noqa: ARG002  (the protocol's)
+        """Nothing: there are no values here to compare."""
+        return ""
+
     def prepare(self, plan: WorkPlan) -> SimulatedPrepared:
         """Find the truth of the work's operators."""
         self.clock.sleep_until(self.clock.now_s() + COMPILE_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from energybench.workload.build import Built, build
+from energybench.workload.equivalence import disagreement
 from energybench.workload.plan import WorkPlan, plan_workload
 
-__all__ = ["Built", "WorkPlan", "build", "plan_workload"]
+__all__ = ["Built", "WorkPlan", "build", "disagreement", "plan_workload"]

@@ -15,7 +15,8 @@ from energybench.workload.aten import tensors_in
 from energybench.workload.plan import TORCH_DTYPES, WorkPlan, constructed, laid_out, placed
 from energybench.workload.trace import sgd, train_step
 
-MAX_SETS = 64
+MAX_SETS = 2048
+"""Enough sets for 100 MB (twice an H200's L2) of the smallest layers, few enough to be one CUDA graph's nodes."""
 
 InputSet = tuple[Tensor, ...]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
+from typing import Any
 
 from accuracy.load import Estimate, Load, failure, watch
 from zeus.monitor import ZeusMonitor
@@ -59,7 +60,7 @@ class Zeus:
             return failure(error)
 
 
-def _made[T](make: Callable[[], T]) -> tuple[T | None, str]:
+def _made(make: Callable[[], Any]) -> tuple[Any, str]:
     try:
         return make(), ""
     except Exception as error:

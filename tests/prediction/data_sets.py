@@ -142,3 +142,39 @@ def neusight_operators() -> Iterator[Timed]:
         op = make(inputs=inputs, outputs=[tensor], name=row.op)
         point = LatencyPoint((op,), load_machine(NEUSIGHT[row.gpu]), row.ms / 1e3)
         yield Timed(family, row.gpu, f"{row.op} {row.B} {row.H}", point)
+
+
+TRANSFORMERS = (
+    "beit cait coat_ crossvit davit deit efficientformer eva flexivit focalnet gcvit hiera levit mixer maxxvit "
+    "mvitv nest pit pvt resmlp samvit swin tnt twins vit visformer volo xcit gmlp gmixer sequencer"
+).split()
+DEPTHWISE = (
+    "edgenext efficientnet efficientvit_b efficientvit_l fbnet ghostnet hardcorenas lcnet mixnet mnasnet mobilenet "
+    "mobileone mobilevit repghostnet repvit rexnet semnasnet spnasnet tf_efficientnet tf_mixnet tf_mobilenet tinynet "
+    "convnext convformer fastvit gc_efficientnet eca_efficientnet tf_mixnet inception_next starnet"
+).split()
+
+
+def network_kind(name: str) -> str:
+    """``transformer``, ``depthwise`` (mobile networks and ConvNeXts) or ``convolution``, by the name's beginning."""
+    if name.startswith(tuple(DEPTHWISE)):
+        return "depthwise"
+    return "transformer" if name.startswith(tuple(TRANSFORMERS)) else "convolution"
+
+
+def timm_networks() -> pd.DataFrame:
+    """Networks timed on both GeForce cards: per image ``macs``, ``activations``, ``s_3090``, ``s_4090``, ``kind``."""
+    stem = "benchmark-infer-amp-nchw-pt240-cu124-rtx"
+    keys = ["model", "infer_img_size"]
+    first, second = (pd.read_csv(data_folder() / "timm" / f"{stem}{card}.csv") for card in ("3090", "4090"))
+    both = first.merge(second[[*keys, "infer_samples_per_sec"]], on=keys, suffixes=("", "_4090"))
+    return pd.DataFrame(
+        {
+            "model": both.model,
+            "kind": both.model.map(network_kind),
+            "macs": both.infer_gmacs * 1e9,
+            "activations": both.infer_macts * 1e6,
+            "s_3090": 1 / both.infer_samples_per_sec,
+            "s_4090": 1 / both.infer_samples_per_sec_4090,
+        }
+    )

@@ -1,0 +1,110 @@
+"""The run in words: who won at matched MACs, by how much, how sure."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from energybench import columns
+from energybench.report.answer import answer
+
+
+def pair(ratio: float, half: float = 0.004, **fields: Any) -> dict[str, Any]:
+    row = dict.fromkeys(columns.names(columns.PAIRS), math.nan) | {
+        "scope": "total", "kind": "matched", "network": "N", "comparison": "", "variant": "new a", "against": "old a",
+        "batch": 1, "dtype": "float16", "macs_ratio": 1.01, "smallest_difference": 0.005,
+        "energy_ratio": ratio, "energy_ratio_low": ratio - half, "energy_ratio_high": ratio + half,
+        "latency_ratio": ratio, "latency_ratio_low": ratio - half, "latency_ratio_high": ratio + half,
+    }  # fmt: skip
+    return row | fields
+
+
+def frame(*rows: dict[str, Any]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=columns.names(columns.PAIRS))
+
+
+def test_one_comparison_is_told_with_its_amount_interval_and_place() -> None:
+    said = answer(frame(pair(0.904)))
+    assert said.headline == (
+        "At matched MACs, new a needs 9.6 % less energy per inference than old a (N, batch 1, float16); "
+        "95 % interval: 9.2 to 10 % less."
+    )
+
+
+def test_an_interval_that_holds_one_is_no_win() -> None:
+    assert "cannot be told" in answer(frame(pair(0.985, half=0.03))).headline
+
+
+def test_an_interval_within_one_percent_is_the_same() -> None:
+    assert "need the same energy per inference within 1 %" in answer(frame(pair(0.998, half=0.003))).headline
+
+
+def test_several_wins_are_counted_and_ranged() -> None:
+    said = answer(frame(pair(0.90), pair(0.95, batch=32), pair(0.97, dtype="float32")))
+    assert said.headline == (
+        "At matched MACs, new a needs less energy per inference than old a in all 3 comparisons: 3.0 to 10 % less."
+    )
+
+
+def test_the_partner_wins_when_it_wins_twice_as_often() -> None:
+    said = answer(frame(pair(1.25), pair(1.25, batch=8), pair(0.95, batch=32)))
+    # 1 / 1.25 = 0.8, and 1 / 0.95 = 1.053
+    assert said.headline.startswith("At matched MACs, old a needs less energy per inference than new a in 2 of 3")
+    assert "20 % less; 5.3 % more in 1" in said.headline
+
+
+def test_nobody_wins_when_wins_and_losses_balance() -> None:
+    said = answer(frame(pair(1.05), pair(0.95, batch=32)))
+    assert "neither new a nor old a wins" in said.headline
+
+
+def test_pairs_of_several_members_are_called_by_their_family() -> None:
+    said = answer(frame(pair(0.9), pair(0.9, variant="new b", against="old b")))
+    assert said.headline.startswith("At matched MACs, new needs less energy per inference than old in all 2")
+
+
+def test_totals_come_before_cases_and_matched_pairs_before_the_baseline() -> None:
+    rows = frame(pair(0.5, kind="baseline"), pair(0.6, scope="case"), pair(0.9))
+    assert [outcome.ratio for outcome in answer(rows).outcomes] == [0.9]
+    assert [outcome.ratio for outcome in answer(rows.iloc[:2]).outcomes] == [0.6]
+
+
+def test_a_pair_far_apart_in_macs_is_left_out_of_the_first_sentence_and_named() -> None:
+    said = answer(frame(pair(0.9), pair(0.5, macs_ratio=0.5, batch=32)))
+    assert "10 % less" in said.headline
+    assert "50 %" not in said.headline
+    assert any("more than 10 % apart in MACs (up to ×0.5" in caveat for caveat in said.caveats)
+
+
+def test_against_the_baseline_the_words_do_not_claim_matched_macs() -> None:
+    said = answer(frame(pair(0.9, kind="baseline", macs_ratio=0.25)))
+    assert not said.headline.startswith("At matched MACs")
+    assert any("MACs differ" in caveat for caveat in said.caveats)
+
+
+def test_without_joules_the_answer_is_about_latency_and_says_why() -> None:
+    rows = frame(pair(0.9))
+    rows[["energy_ratio", "energy_ratio_low", "energy_ratio_high"]] = math.nan
+    said = answer(rows, energy_reason="this CPU has no counters")
+    assert said.quantity == "latency"
+    assert "needs 10 % less latency" in said.headline
+    assert any("this CPU has no counters" in caveat for caveat in said.caveats)
+
+
+def test_one_replicate_claims_nothing() -> None:
+    said = answer(frame(pair(0.5, energy_ratio_low=0.0, energy_ratio_high=math.inf)))
+    assert "cannot be told" in said.headline
+    assert "one replicate" in said.certainty
+
+
+def test_a_run_of_one_variant_says_that_nothing_was_compared() -> None:
+    assert answer(frame()).headline.startswith("Nothing was compared")
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[31mb", "a\u202eb"])
+def test_names_cannot_act_in_the_words(name: str) -> None:
+    said = answer(frame(pair(0.9, variant=name)))
+    assert all(c.isprintable() for c in said.headline)

@@ -1,0 +1,290 @@
+"""The figures: what they show is what the numbers say, in one style, and no name in them can act."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from report_example import BASELINE, MACHINE, VARIANTS, example_summary, power_trace, renamed
+
+from energybench.analysis.waterline import waterline
+from energybench.cost import OperatorCost
+from energybench.machine import Machine
+from energybench.report.captions import absences
+from energybench.report.figures import FigureFile, save_figures, svg_text
+from energybench.report.figures_contributions import contribution_figure
+from energybench.report.figures_gap import energy_gap_figure, latency_gap_figure, with_ideal_energy
+from energybench.report.figures_group_size import group_size_figure
+from energybench.report.figures_pairs import pair_figure
+from energybench.report.figures_power import power_figure, thinned
+from energybench.report.figures_roofline import roofline_figure
+from energybench.report.figures_waterline import waterline_figure
+from energybench.report.style import HUES, NEUTRALS_DARK, PAPER, Palette, family_of, plain
+
+PALETTE = Palette.of(VARIANTS)
+SVG = "{http://www.w3.org/2000/svg}"
+HOSTILE = '<script>alert(1)</script> $\\frac{a}$ "x" & \x1b[31m\nline\u202e=1+1'
+
+
+def texts(figure: Figure) -> list[str]:
+    """Everything a reader of the figure can read."""
+    return [(t.text or "").strip() for t in ET.fromstring(svg_text(figure, "test")).iter(f"{SVG}text")]
+
+
+def whisker_ends(ax: Axes) -> list[tuple[float, float]]:
+    lines = [np.asarray(line.get_data(), dtype=float) for line in ax.get_lines()]
+    return [(x[0], x[1]) for x, y in lines if len(x) == 2 and y[0] == y[1] and line_is_inside(ax, x)]
+
+
+def line_is_inside(ax: Axes, x: np.ndarray) -> bool:
+    return bool(x[0] >= ax.get_xlim()[0] and x[1] <= ax.get_xlim()[1])
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> list[FigureFile]:
+    return save_figures(example_summary(), tmp_path_factory.mktemp("figures"))
+
+
+def test_every_figure_is_a_well_formed_svg_and_a_png_with_title_and_caption(saved: list[FigureFile]) -> None:
+    assert {f.family for f in saved} >= {"pairs", "gap", "roofline", "waterline", "group size"}
+    for figure in saved:
+        root = ET.parse(figure.svg).getroot()
+        assert root.tag == f"{SVG}svg"
+        assert len(list(root.iter(f"{SVG}text"))) > 3, "text stays text"
+        assert figure.png.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+        assert figure.title
+        assert figure.caption.endswith(".")
+
+
+def test_the_same_figure_is_the_same_bytes() -> None:
+    pairs = example_summary().pairs
+    one, two = (svg_text(pair_figure(pairs, PALETTE), "salt") for _ in range(2))
+    assert one == two
+
+
+def test_simulated_figures_say_so_twice_and_measured_ones_never(saved: list[FigureFile]) -> None:
+    for figure in saved:
+        assert figure.svg.read_text().count("SIMULATED") == 2
+    measured = pair_figure(example_summary(simulated=False).pairs, PALETTE)
+    assert "SIMULATED" not in svg_text(measured, "x")
+
+
+def test_a_variant_has_one_colour_in_every_figure_it_is_in(saved: list[FigureFile]) -> None:
+    palette = Palette.of(["FgGC g=8", "FgGC g=32", "E2GC G=4", "E2GC G=8", "depthwise", "dense"])
+    for figure in saved:
+        if figure.family in ("gap", "roofline", "waterline"):
+            drawn = figure.svg.read_text()
+            assert all(ink.light in drawn for ink in palette.inks.values()), figure.name
+
+
+def test_variants_differ_in_colour_and_families_in_marker() -> None:
+    inks = PALETTE.inks
+    assert len({ink.light for ink in inks.values()}) == len(VARIANTS)
+    for one, other in itertools.combinations(VARIANTS, 2):
+        if family_of(one) != family_of(other):
+            assert inks[one].marker != inks[other].marker
+
+
+def test_families_stay_apart_for_the_colour_blind() -> None:
+    # Vienot, Brettel, Mollon (1999), deuteranopia in linear RGB: L and M cones see the same.
+    deuteranopia = np.array([[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]])
+    middles = [np.mean([rgb(c) for c in hue.light], axis=0) ** 2.2 for hue in HUES[:4]]
+    for one, other in itertools.combinations(middles, 2):
+        assert np.abs(deuteranopia @ one - deuteranopia @ other).max() > 0.05
+
+
+def test_names_of_variants_read_on_paper() -> None:
+    for ink in PALETTE.inks.values():
+        # WCAG 2.2, 1.4.3: body text needs a contrast of 4.5
+        assert contrast(ink.text, PAPER) >= 4.5
+
+
+def test_every_colour_of_a_figure_has_one_for_the_dark_page(saved: list[FigureFile]) -> None:
+    dark = Palette.of(["FgGC g=8", "FgGC g=32", "E2GC G=4", "E2GC G=8", "depthwise", "dense"]).dark()
+    assert set(NEUTRALS_DARK) <= set(dark)
+    for figure in saved:
+        for element in ET.parse(figure.svg).getroot().iter():
+            style = element.get("style", "")
+            used = {word.strip(" ;")[:7] for word in style.split(":") if word.strip().startswith("#")}
+            assert used <= set(dark), (figure.name, used - set(dark))
+
+
+def test_drawing_leaves_matplotlib_as_it_was_and_does_not_touch_pyplot() -> None:
+    before = dict(mpl.rcParams)
+    pair_figure(example_summary().pairs, PALETTE)
+    assert dict(mpl.rcParams) == before
+    code = (
+        "import sys, energybench.report.figures; sys.exit('matplotlib.pyplot' in sys.modules or 'torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_run_without_joules_shows_latency_and_the_reason_and_no_empty_panel(tmp_path: Path) -> None:
+    summary = example_summary(energy=False, simulated=False)
+    files = save_figures(summary, tmp_path)
+    assert {f.name.split("-")[0] for f in files} == {"pairs", "gap", "group", "roofline", "waterline"}
+    assert not [f.name for f in files if "energy" in f.name]
+    for figure in files:
+        assert "joules" not in figure.svg.read_text()
+    assert "no RAPL counters" in next(f.caption for f in files if f.family == "pairs")
+    assert any("no RAPL counters" in line for line in absences(summary))
+
+
+def test_a_device_without_a_machine_sheet_keeps_the_figures_that_need_none(tmp_path: Path) -> None:
+    summary = example_summary(machine=False)
+    (tmp_path / "old.svg").write_text("of an older report")
+    assert {f.family for f in save_figures(summary, tmp_path)} == {"pairs", "group size"}
+    assert not (tmp_path / "old.svg").exists()
+    assert any("no machine sheet" in line for line in absences(summary))
+
+
+def test_hostile_names_are_inert_text_in_every_figure(tmp_path: Path) -> None:
+    summary = renamed(example_summary(), "E2GC G=8", HOSTILE)
+    for figure in save_figures(summary, tmp_path):
+        root = ET.parse(figure.svg).getroot()
+        assert not list(root.iter(f"{SVG}script"))
+        assert "\x1b" not in figure.svg.read_text()
+        assert "\u202e" not in figure.svg.read_text()
+        assert figure.svg.resolve().parent == tmp_path.resolve()
+    shown = texts(pair_figure(summary.pairs, PALETTE))
+    assert any(text.startswith("<script>alert(1)</script> $\\frac") for text in shown), "shown, not obeyed"
+
+
+def test_plain_text_has_no_character_that_acts() -> None:
+    assert plain("a\nb\tc  d") == "a b c d"
+    assert all(c.isprintable() for c in plain(HOSTILE))
+    assert plain("abcdef", 4) == "abc…"
+
+
+def test_the_pair_figure_draws_each_interval_from_its_lower_to_its_upper_end() -> None:
+    pairs = example_summary().pairs
+    row = pairs[(pairs["kind"] == "matched") & (pairs["scope"] == "total")].iloc[0]
+    ends = whisker_ends(pair_figure(pairs, PALETTE).axes[0])
+    assert ends == [pytest.approx((row["energy_ratio_low"], row["energy_ratio_high"]))]
+
+
+def test_a_pair_that_cannot_be_told_apart_is_hollow() -> None:
+    pairs = example_summary().pairs
+    line = next(li for li in pair_figure(pairs, PALETTE).axes[0].get_lines() if li.get_marker() not in ("None", ""))
+    assert line.get_markerfacecolor() == PAPER  # the same work on the formula device: ratio 1 within 1 %
+
+
+def test_the_gap_is_labelled_with_actual_over_ideal() -> None:
+    # lavin.md, V1: 80 us against 400 us is a gap of 5, 8 us against 160 us one of 20.
+    rows = pd.DataFrame({
+        "row": "case", "variant": ["M1", "M2"], "batch": 1, "ideal_latency_s": [80e-6, 8e-6],
+        "loop_latency_s": [400e-6, 160e-6], "loop_latency_low_s": math.nan, "loop_latency_high_s": math.nan,
+    })  # fmt: skip
+    figure = latency_gap_figure(rows, Palette.of(["M1", "M2"]))
+    assert {"×5.00", "×20.0"} <= set(texts(figure))
+
+
+def test_the_gap_figure_has_accuracy_upwards_where_it_is_known() -> None:
+    rows = example_summary().totals
+    figure = latency_gap_figure(rows, PALETTE, accuracy={"FgGC g=8": 72.0, "depthwise": 70.6})
+    assert "top-1 accuracy (%)" in texts(figure)
+
+
+def test_ideal_joules_of_a_total_are_those_of_its_stages_as_often_as_the_network_has_them() -> None:
+    summary = example_summary(full=True)
+    settings = ("network", "batch", "dtype")
+    rows = with_ideal_energy(summary.totals, summary.cases, summary.operators, MACHINE, settings)
+    row = rows[(rows["variant"] == BASELINE) & (rows["dtype"] == "float16") & (rows["batch"] == 32)].iloc[0]
+    # arithmetic at peak: 2 x MACs x (joules per FLOP + static power / peak), over the batch
+    j_per_flop = MACHINE.j_per_flop["float16"] + MACHINE.static_w / MACHINE.peak_flops_per_s["float16"]
+    assert row["ideal_energy_per_inference_j"] == pytest.approx(2 * row["macs"] * j_per_flop / 32)
+    energy_gap_figure(rows[rows["network"] == "ResNeXt-50"], PALETTE)
+
+
+def test_the_waterline_shows_eta_and_its_areas_are_the_attainable_time() -> None:
+    # lavin.md, V2: R = 100e12, BW = 1e12; ETA 0.526316, ETA_roof 0.689655, 19 ms attainable.
+    machine = v2_machine()
+    costs = [(8e11, 4e9), (1e11, 1e10), (1e11, 5e8)]
+    operators = [OperatorCost("conv2d", "conv_dense", int(n / 2), int(q), 0, "float32") for n, q in costs]
+    figure = waterline_figure({"V2": waterline(operators, machine)}, Palette.of(["V2"]))
+    assert "ETA 0.53 · ETA_roof 0.69" in texts(figure)
+    ax = figure.axes[0]
+    top = ax.get_ylim()[1]
+    assert top > 10, "the tallest bar, mu / tau = 10, fits in"
+    area = sum(p.get_width() * p.get_height() for p in ax.patches if isinstance(p, Rectangle))
+    assert area == pytest.approx(19)
+
+
+def test_the_group_size_figure_marks_the_measured_least_and_every_model() -> None:
+    summary = example_summary()
+    figure = group_size_figure(summary.cases, summary.operators, summary.group_size, PALETTE)
+    row = summary.group_size.iloc[0]
+    assert f"least: G = {int(row['measured_optimum'])}" in texts(figure)
+    for column in ("thesis_optimum", "physical_optimum", "knee"):
+        assert any(set(line.get_xdata()) == {row[column]} for line in figure.axes[0].get_lines())
+    assert "energy per inference (J, log)" in texts(figure)
+
+
+def test_a_whole_network_has_no_group_size() -> None:
+    summary = example_summary()
+    with pytest.raises(ValueError, match="no shape was measured at two group sizes"):
+        group_size_figure(summary.cases, summary.operators, summary.group_size.iloc[:0], PALETTE)
+
+
+def test_roofline_points_stand_at_flops_over_bytes_and_flops_over_seconds() -> None:
+    summary = example_summary()
+    figure = roofline_figure(summary.cases, summary.operators, MACHINE, PALETTE)
+    drawn = {line.get_gid(): line.get_xydata()[0] for line in figure.axes[0].get_lines() if line.get_gid()}
+    for index, row in summary.cases.iterrows():
+        expected = (row["flops"] / row["compulsory_bytes"], row["flops"] / row["loop_latency_s"])
+        assert drawn[f"case-{index}"] == pytest.approx(expected)
+    balance = MACHINE.peak_flops_per_s["float16"] / MACHINE.bandwidth_bytes_per_s
+    assert f"balance {balance:.3g}" in texts(figure)
+
+
+def test_what_stages_add_sums_to_the_change_of_the_total() -> None:
+    summary = example_summary(full=True)
+    here = (
+        (summary.cases["network"] == "ResNeXt-50")
+        & (summary.cases["batch"] == 1)
+        & (summary.cases["dtype"] == "float32")
+    )
+    cases = summary.cases[here]
+    pairs = summary.pairs[(summary.pairs["batch"] == 1) & (summary.pairs["dtype"] == "float32")]
+    pairs = pairs[pairs["network"] == "ResNeXt-50"]
+    ax = contribution_figure(cases, pairs, PALETTE).axes[0]
+    widths = [bar.get_width() for bar in ax.patches if isinstance(bar, Rectangle)]
+    assert sum(widths[:-1]) == pytest.approx(widths[-1], rel=1e-6)
+
+
+def test_the_power_figure_shades_each_window_and_draws_its_mean() -> None:
+    figure = power_figure(power_trace(), PALETTE, variant="E2GC G=8", case="a case")
+    assert "408 W counter mean" in texts(figure)
+    assert figure.axes[0].get_ylabel() == "board power (W)"
+
+
+def test_thinning_keeps_the_ends_and_the_bound() -> None:
+    rows = pd.DataFrame({"time_s": np.arange(10_001)})
+    kept = thinned(rows, 500)
+    assert len(kept) <= 500
+    assert (kept["time_s"].iloc[0], kept["time_s"].iloc[-1]) == (0, 10_000)
+
+
+def v2_machine() -> Machine:
+    return dataclasses.replace(MACHINE, peak_flops_per_s={"float32": 100e12}, bandwidth_bytes_per_s=1e12)
+
+
+def rgb(color: str) -> np.ndarray:
+    return np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+
+
+def contrast(one: str, other: str) -> float:
+    lights = sorted(float(np.dot([0.2126, 0.7152, 0.0722], rgb(c) ** 2.2)) for c in (one, other))
+    return (lights[1] + 0.05) / (lights[0] + 0.05)
