@@ -63,6 +63,7 @@ def main() -> None:
 @click.option("--set", "settings", multiple=True, metavar="AXIS=V,V", help="Values of an axis, instead of the suite's.")
 @click.option("--plugin", "plugins", multiple=True, metavar="X", help="A .py file or module whose layers may be named.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of inputs, weights and block orders.")
+@click.option("--aa", "against_itself", is_flag=True, help="Measure the baseline against itself: proof of the set-up.")
 @click.option("--dry-run", is_flag=True, help="Show cases, shared work, skips and estimates; measure nothing.")
 @click.option("--fresh", is_flag=True, help="Start anew instead of resuming an incomplete run.")
 def run(suites: tuple[str, ...], gpu: str | None, device: str | None, dry_run: bool, **options: Any) -> None:
@@ -172,6 +173,7 @@ def _run_options(device: str | None, **given: Any) -> RunOptions:
         settings=dict(parse_setting(text) for text in given["settings"]),
         plugins=given["plugins"],
         fresh=given["fresh"],
+        against_itself=given["against_itself"],
         seed=given["seed"],
         command=("energybench", *sys.argv[1:]),
     )
@@ -211,6 +213,10 @@ def _run_one(name: str, options: RunOptions, *, dry_run: bool) -> int:
 
     summary = build_report(folder)
     print_summary(summary)
+    if options.against_itself:
+        from energybench.against_itself import self_test, self_test_lines
+
+        click.echo("\n".join(self_test_lines(self_test(summary))))
     return _status(summary, quick=options.quick)
 
 

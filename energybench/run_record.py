@@ -29,6 +29,7 @@ def run_record(study: Study, station: Station, options: RunOptions) -> RunRecord
     facts, suite = station.device.facts, study.suite
     chosen = {
         "quick": options.quick,
+        "against_itself": options.against_itself,
         "precision": options.precision,
         "only": list(options.only),
         "set": {axis: list(values) for axis, values in options.settings.items()},
@@ -52,7 +53,7 @@ def run_record(study: Study, station: Station, options: RunOptions) -> RunRecord
         identity=identity,
         command=[_without_folders(word) for word in options.command],
         options=chosen,
-        analytic=suite.analytic,
+        analytic=None if options.against_itself else suite.analytic,
         summed_axis=_summed_axis(suite),
         cases=[_case_record(p) for p in study.cases],
         skipped=[SkippedRecord(case=s.case_id, because=s.because) for s in study.skipped],

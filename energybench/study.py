@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from energybench.against_itself import doubled
 from energybench.bench import Comparison
 from energybench.devices import Device
 from energybench.devices.open import open_device, open_meter_for
@@ -37,6 +38,7 @@ class RunOptions:
     settings: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     plugins: tuple[str, ...] = ()
     fresh: bool = False
+    against_itself: bool = False
     seed: int = 0
     command: tuple[str, ...] = ()
 
@@ -110,6 +112,8 @@ def plan_study(suite: Suite, station: Station, options: RunOptions) -> Study:
     if not cases:
         raise SuiteError("no case is left to measure", where=suite.source, remedy="look at skip:, --only and --set")
     plans = tuple(plan_workload(case, plugins=options.plugins) for case in cases)
+    if options.against_itself:
+        plans = doubled(plans)
     comparisons, measured_as = _comparisons(plans)
     method = suite.method
     if options.budget_s is not None:

@@ -258,7 +258,8 @@ def record(cases: pd.DataFrame, *, energy: bool, simulated: bool, machine: bool)
         command=["energybench", "run", "gconv", "--device", "sim:h200"], analytic="group_size",
         summed_axis=["network", "channels", "size", "stride", "repeat"], cases=planned,
         device={"name": "sim:h200", "title": "Simulated NVIDIA H200"}, meter={"name": "sim" if energy else "none"},
-        machine=machine_to_dict(MACHINE) if machine else None, versions={"energybench": "0.1.0", "torch": "2.13.0"}, seed=7,
+        machine=machine_to_dict(MACHINE) if machine else None,
+        versions={"energybench": "0.1.0", "torch": "2.13.0"}, seed=7,
         simulated=simulated, energy_reason="" if energy else "no meter: this CPU exposes no RAPL counters",
         complete=True,
     )  # fmt: skip
@@ -288,7 +289,7 @@ def renamed(summary: Summary, old: str, new: str) -> Summary:
 def example_summary(
     *, full: bool = False, energy: bool = True, simulated: bool = True, machine: bool = True
 ) -> Summary:
-    """468 cases when ``full``, else one shape with six variants; with joules, marked simulated, with a sheet, or not."""
+    """468 cases when ``full``, else one shape with six variants; the others say what the run has and is."""
     stages = STAGES if full else [("MobileNet-V1", 256, 28, 1, 1)]
     points = [(b, d) for b in (1, 32) for d in ("float16", "float32")] if full else [(32, "float16")]
     variants = VARIANTS if full else ["FgGC g=8", "FgGC g=32", "E2GC G=4", "E2GC G=8", "depthwise", "dense"]

@@ -23,7 +23,7 @@ LAYERS = (
     {"analysis"},
     {"planner", "meters"},
     {"devices"},
-    {"bench"},
+    {"bench", "against_itself"},
     {"settling", "calibrate", "doctor"},
     {"runner", "study"},
     {"run_record"},

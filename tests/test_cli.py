@@ -117,7 +117,11 @@ def test_the_cpu_measures_latency_and_says_why_there_are_no_joules(tmp_path):
         (["report", "nowhere"], 2, "is not a run folder"),
         (["show", "gconv.yml"], 2, ""),
         (["model", "group-size", "--channels", "128", "--size", "28", "--machine", "p1000"], 2, "p100"),
-        (["model", "group-size", "--channels", "128", "--size", "28", "--machine", "p100-pcie", "--dtype", "x"], 2, "x"),
+        (
+            ["model", "group-size", "--channels", "128", "--size", "28", "--machine", "p100-pcie", "--dtype", "x"],
+            2,
+            "x",
+        ),
         (["frobnicate"], 2, "No such command"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,

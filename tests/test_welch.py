@@ -25,7 +25,8 @@ def test_a_ratio_of_two_runs_has_welch_s_interval_on_logarithms():
 def test_the_change_of_energy_is_exactly_that_of_time_times_that_of_power():
     old, new = logs_of([OLD]), logs_of([NEW])
     time, power, energy = (
-        math.log(unpaired_ratio(getattr(new, q), getattr(old, q)).interval.estimate) for q in ("latency", "power", "energy")
+        math.log(unpaired_ratio(getattr(new, q), getattr(old, q)).interval.estimate)
+        for q in ("latency", "power", "energy")
     )
     assert energy == pytest.approx(time + power, abs=1e-15)
 
@@ -62,6 +63,7 @@ def test_intervals_of_totals_cover_the_truth_as_often_as_they_say():
     random = np.random.default_rng(7)
     truth, trials, hits = (3 * 2 + 5) / (3 * 2.2 + 4), 1500, 0
     for _ in range(trials):
+
         def drawn(name, weight, joules, n):
             return Windows(name, weight, (1.0,) * n, tuple(joules * np.exp(random.normal(0, 0.02, n))))
 

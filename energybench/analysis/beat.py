@@ -20,6 +20,11 @@ from energybench.analysis.wave import Wave
 
 LEAST_CONTRAST = 0.03
 """Below this spread of block means (in shares of the swing) part-time and true cannot be told apart."""
+NARROW = 0.1
+"""A sampler that sees this share of the refresh is what a wave must be able to expose, to say anything of a counter
+whose power stream sees all of the time itself."""
+EXPOSING = 0.1
+FEWEST_BLOCKS = 6
 ALL, PART, UNCLEAR = "all of the time", "part of the time", "cannot tell"
 PART_ABOVE, ALL_BELOW = 0.7, 0.3
 
@@ -52,7 +57,7 @@ class Beat:
 
 
 def beat_of_counter(
-    ticks: Updates, wave: Wave, stream: Updates, fit: StreamFit, *, levels_w: tuple[float, float], block_s: float,
+    ticks: Updates, wave: Wave, stream: Updates, fit: StreamFit, *, block_s: float,
     start_s: float, stop_s: float, delay_s: float = 0.0,
 ) -> Beat | None:
     """Judge an energy counter.
@@ -61,8 +66,7 @@ def beat_of_counter(
         ticks: its totals (J) as they appeared.
         wave: when the load was on.
         stream: updates of the power stream that it may be adding up.
-        fit: what that stream was found to do.
-        levels_w: power that the counter itself shows with the load off and on.
+        fit: what that stream was found to do; its swing is the unit (a few percent of gain do not matter here).
         block_s: least length of a block.
         start_s: begin of the test.
         stop_s: its end.
@@ -73,14 +77,11 @@ def beat_of_counter(
     """
     chosen = np.flatnonzero(ticks.between(start_s, stop_s))
     marks = _marks(ticks.times_s[chosen], block_s)
-    off_w, on_w = levels_w
-    if len(marks) < 7 or on_w <= off_w:
+    if len(marks) < FEWEST_BLOCKS + 1 or not fit.swing_w:
         return None
     times, joules = ticks.times_s[chosen][marks], ticks.values[chosen][marks]
-    power_w = np.diff(joules) / np.diff(times)
-    seen = (power_w - off_w) / (on_w - off_w)
     truth = wave.share(times[:-1] - delay_s, times[1:] - delay_s)
-    return _judged(times, truth, seen, _sampled(times, wave, stream, fit))
+    return _judged(times, truth, np.diff(joules) / np.diff(times), stream, wave, fit)
 
 
 def beat_of_stream(
@@ -90,14 +91,12 @@ def beat_of_stream(
     chosen = np.flatnonzero(stream.between(start_s, stop_s))
     times, values = stream.times_s[chosen], stream.values[chosen]
     marks = _marks(times, block_s)
-    if len(marks) < 7 or not fit.swing_w:
+    if len(marks) < FEWEST_BLOCKS + 1 or not fit.swing_w:
         return None
-    level = fit.off_w + fit.drift_w_per_s * (times - stream.times_s.mean())
-    shares = (values - level) / fit.swing_w
-    seen = np.array([shares[a + 1 : b + 1].mean() for a, b in zip(marks[:-1], marks[1:], strict=True)])
     edges = times[marks]
+    power_w = np.array([values[a + 1 : b + 1].mean() for a, b in zip(marks[:-1], marks[1:], strict=True)])
     truth = wave.share(edges[:-1] - fit.delay_s, edges[1:] - fit.delay_s)
-    return _judged(edges, truth, seen, _sampled(edges, wave, stream, fit))
+    return _judged(edges, truth, power_w, stream, wave, fit)
 
 
 def _marks(times: np.ndarray, block_s: float) -> np.ndarray:
@@ -109,11 +108,11 @@ def _marks(times: np.ndarray, block_s: float) -> np.ndarray:
     return np.array(found, dtype=int)
 
 
-def _sampled(edges: np.ndarray, wave: Wave, stream: Updates, fit: StreamFit) -> np.ndarray:
-    """[B] mean over a block of what each update saw, missing ones included."""
+def _sampled(edges: np.ndarray, wave: Wave, stream: Updates, delay_s: float, span_s: float) -> np.ndarray:
+    """[B] mean over a block of what each update sees with this span, missing ones included."""
     slots = np.arange(int(stream.slots[0]), int(stream.slots[-1]) + 1)
     times = np.interp(slots, stream.slots, stream.times_s)
-    seen = wave.share(times - fit.delay_s - fit.span_s, times - fit.delay_s)
+    seen = wave.share(times - delay_s - span_s, times - delay_s)
     totals = np.concatenate(([0.0], np.cumsum(seen)))
     at = np.searchsorted(times, edges + 1e-9, side="right")
     counts = np.maximum(np.diff(at), 1)
@@ -121,18 +120,25 @@ def _sampled(edges: np.ndarray, wave: Wave, stream: Updates, fit: StreamFit) -> 
     return mean
 
 
-def _judged(edges: np.ndarray, truth: np.ndarray, seen: np.ndarray, sampled: np.ndarray) -> Beat:
+def _judged(
+    edges: np.ndarray, truth: np.ndarray, power_w: np.ndarray, stream: Updates, wave: Wave, fit: StreamFit
+) -> Beat:
+    """Only how blocks differ counts: their mean level is set to the load's."""
+    seen = truth.mean() + (power_w - power_w.mean()) / fit.swing_w
+    sampled = _sampled(edges, wave, stream, fit.delay_s, fit.span_s)
     expected, found = sampled - truth, seen - truth
     expected, found = expected - expected.mean(), found - found.mean()
+    contrast, spread = float(expected.std()), float(found.std())
     power = float(expected @ expected)
-    contrast = float(expected.std())
     weight = float(expected @ found) / power if power > 0 else 0.0
     residuals = found - weight * expected
-    degrees = max(len(found) - 2, 1)
-    halfwidth = 1.96 * math.sqrt(float(residuals @ residuals) / degrees / power) if power > 0 else math.inf
-    if contrast < LEAST_CONTRAST or halfwidth > 0.5 * (PART_ABOVE - ALL_BELOW) + 0.1:
-        verdict = UNCLEAR
+    halfwidth = 1.96 * math.sqrt(float(residuals @ residuals) / (len(found) - 2) / power) if power > 0 else math.inf
+    narrow = _sampled(edges, wave, stream, fit.delay_s, NARROW * stream.refresh_s) - truth
+    if contrast < LEAST_CONTRAST:
+        verdict = ALL if spread < LEAST_CONTRAST and float(narrow.std()) > EXPOSING else UNCLEAR
+    elif weight - halfwidth > PART_ABOVE:
+        verdict = PART
     else:
-        verdict = PART if weight > PART_ABOVE else ALL if weight < ALL_BELOW else UNCLEAR
+        verdict = ALL if weight + halfwidth < ALL_BELOW else UNCLEAR
     middle = 0.5 * (edges[:-1] + edges[1:])
-    return Beat(middle, truth, seen, sampled, weight, halfwidth, contrast, float(found.std()), verdict)
+    return Beat(middle, truth, seen, sampled, weight, halfwidth, contrast, spread, verdict)

@@ -49,21 +49,16 @@ def compare_runs(a: Summary, b: Summary, *, margin: float = MARGIN, same_board: 
     """
     refuse_unlike(a, b)
     matched, unmatched = matched_cases(a, b)
-    if not matched:
-        raise RunFolderError(
-            f"nothing can be compared: {unmatched[0].name}: {unmatched[0].because}, and so on",
-            where=f"{a.run.folder} and {b.run.folder}",
-            remedy="finish both runs, of one suite",
-        )
-    scope_a, scope_b = scopes(a, b)
+    meters = scopes(a, b)
+    alike = not all(meters) or meters[0] == meters[1]
     gain = gain_of(a, b, same_board=same_board)
-    pair = _Pair(_Opened.of(a), _Opened.of(b), gain, margin, joules=scope_a == scope_b)
+    pair = _Pair(_Opened.of(a), _Opened.of(b), gain, margin, joules=alike)
     rows = [pair.row("case", old.id, old.comparison, [(old, new)]) for old, new in matched]
     totals, lacking = _totals(a.run.record, b.run.record, matched, {u.name: u for u in unmatched})
     rows += [pair.row("total", name, place, members) for name, place, members in totals]
     caveats = list(_caveats(a, b))
-    if scope_a != scope_b:
-        caveats.append(f"the meters cover different things ({scope_a}; {scope_b}): joules are not compared")
+    if not alike:
+        caveats.append(f"the meters cover different things ({'; '.join(meters)}): joules are not compared")
     return Comparison(
         kind="runs",
         runs=(a.run.folder.name, b.run.folder.name),
@@ -83,9 +78,11 @@ def compare_variants(summary: Summary, *, margin: float = MARGIN) -> Comparison:
     Raises:
         RunFolderError: no two variants of the run were measured at one point.
     """
-    rows = [_variant_row(row, margin) for row in summary.pairs.to_dict("records")]
-    distinct = {(row.scope, row.place, row.variant, row.against): row for row in reversed(rows)}
-    ordered = sorted(reversed(distinct.values()), key=lambda row: row.scope)
+    distinct: dict[tuple[str, ...], ComparedRow] = {}  # a partner that is the baseline too is one row
+    for pair in summary.pairs.to_dict("records"):
+        row = _variant_row(pair, margin)
+        distinct.setdefault((row.scope, row.place, row.variant, row.against), row)
+    ordered = sorted(distinct.values(), key=lambda row: row.scope)
     if not any(row.latency or row.energy for row in ordered):
         raise RunFolderError(
             "no two variants were measured at one point of the axes, so there is nothing to compare",
@@ -99,7 +96,7 @@ def compare_variants(summary: Summary, *, margin: float = MARGIN) -> Comparison:
         margin=margin,
         rows=tuple(ordered),
         unmatched=tuple(
-            Unmatched(str(r.case), f"{r.status} {r.reason}".strip(), lost=r.status != "skipped")
+            Unmatched(str(r.case), f"{r.status} {r.reason}".strip(), lost=str(r.status) != "skipped")
             for r in summary.cases[summary.cases["status"] != "ok"].fillna("").itertuples()
         ),
         gain=Gain(0.0, "one board and one sensor: its gain cancels in every ratio") if summary.has_energy else None,
@@ -224,7 +221,7 @@ Members = list[tuple[CaseRecord, CaseRecord]]
 def _totals(
     a: RunRecord, b: RunRecord, matched: Members, unmatched: Mapping[str, Unmatched]
 ) -> tuple[list[tuple[str, str, Members]], list[Unmatched]]:
-    """Totals of which every stage is compared, as (name, place, members); and the first run's others, with the reason."""
+    """Totals whose every stage is compared, as (name, place, members); those compared in part, with the reason."""
     partners = {old.id: new for old, new in matched}
     stages_a, stages_b = _stages(a), _stages(b)
     totals, lacking = [], []
@@ -232,6 +229,8 @@ def _totals(
         name = f"total {variant} | {place}"
         missing = [c.id for c in cases if c.id not in partners]
         others = {c.id: c.repeat for c in stages_b.get((variant, place), [])}
+        if len(missing) == len(cases):
+            continue  # each of them is named on its own
         if missing:
             lost = any(unmatched[i].lost for i in missing if i in unmatched)
             lacking.append(Unmatched(name, f"{len(missing)} of its {len(cases)} stages are not compared", lost))
@@ -256,17 +255,16 @@ def _caveats(a: Summary, b: Summary) -> Iterator[str]:
         yield "both runs hold the very same windows (one simulation, repeated with its seed): nothing is tested"
     if a.run.record.suite_text != b.run.record.suite_text:
         yield "the suites differ; only cases of the same id and the same job are compared"
-    quick = [bool(s.run.record.options.get("quick")) for s in (a, b)]
-    if quick[0] != quick[1]:
-        yield f"{'A' if quick[0] else 'B'} is a quick run and the other is not: its windows are shorter and fewer"
     yield from _state([a, b], ["A", "B"])
 
 
 def _state(summaries: Sequence[Summary], names: Sequence[str]) -> Iterator[str]:
     """What is true of some runs and must be said; ``names`` are what to call them."""
+    quick = [bool(s.run.record.options.get("quick")) for s in summaries]
+    mixed = "quick and the other is not: its windows are shorter and fewer"
     conditions = {
         "simulated: nothing was measured": [s.run.simulated for s in summaries],
-        "quick: good for a look, not for print": [bool(s.run.record.options.get("quick")) for s in summaries],
+        "quick: good for a look, not for print" if all(quick) else mixed: quick,
         "not finished": [not s.run.record.complete for s in summaries],
     }
     for words, present in conditions.items():

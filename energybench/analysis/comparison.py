@@ -1,4 +1,4 @@
-"""What is the answer of a comparison made of? Changes of latency, energy and power, row by row, and what surrounds them."""
+"""What is the answer of a comparison made of? Changes of latency, energy and power, row by row."""
 
 from __future__ import annotations
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize
 
-from energybench.analysis.updates import Updates, published
+from energybench.analysis.updates import Updates
 from energybench.analysis.wave import Wave
-from energybench.readings import ENERGY, Reading
 
 STEPS_J = (1.0, 0.1, 0.01, 1e-3, 1e-4, 2.0**-14, 1e-5, 1e-6)
 STALE_TICKS = 20
@@ -49,27 +48,27 @@ class CounterFit:
     ticks: int
 
 
-def fit_counter(readings: list[Reading], wave: Wave, ticks: Updates | None = None) -> CounterFit | None:
-    """Tick, delay and step of the counter; None where it never moved.
+def fit_counter(ticks: Updates, wave: Wave, *, last_s: float, start_s: float, stop_s: float) -> CounterFit:
+    """Tick, delay and step of the counter.
 
     Args:
-        readings: all readings, in time order.
+        ticks: its totals (J) as they appeared.
         wave: when the load was on.
-        ticks: its updates, if they were found already.
+        last_s: when it was read last.
+        start_s: from here on its levels and delay are fitted: the begin of a wave of short bursts.
+        stop_s: up to here.
     """
-    ticks = ticks or published(readings, ENERGY)
-    if ticks is None:
-        return None
-    last_s = max(r.time_s for r in readings if r.kind == ENERGY)
     froze = last_s - ticks.times_s[-1] > STALE_TICKS * ticks.refresh_s
-    delay_s, levels, misfit_w = _delay(ticks, wave)
+    waving = ticks.part(ticks.between(start_s, stop_s))
+    enough = not froze and len(waving.values) >= FEWEST_TICKS
+    delay_s, levels, misfit_w = _delay(waving, wave) if enough else (0.0, np.zeros(2), math.inf)
     return CounterFit(
         tick_s=ticks.refresh_s,
         tick_halfwidth_s=ticks.refresh_halfwidth_s,
-        delay_s=None if froze or len(ticks.values) < FEWEST_TICKS else delay_s,
+        delay_s=delay_s if enough else None,
         resolution_j=_resolution_j(ticks.values),
-        off_w=float(levels[1]),
-        swing_w=float(levels[2]),
+        off_w=float(levels[0]),
+        swing_w=float(levels[1]),
         misfit_w=misfit_w,
         froze_s=float(ticks.times_s[-1]) if froze else None,
         ticks=len(ticks.values),
@@ -93,7 +92,7 @@ def _delay(ticks: Updates, wave: Wave) -> tuple[float, np.ndarray, float]:
         design = np.column_stack([lengths, on_s])
         levels = np.linalg.lstsq(design, np.diff(ticks.values), rcond=None)[0]
         residuals = (np.diff(ticks.values) - design @ levels) / lengths
-        return float(np.mean(residuals**2)), np.concatenate(([0.0], levels))
+        return float(np.mean(residuals**2)), levels
 
     grid = np.linspace(-0.5 * ticks.refresh_s, 4 * ticks.refresh_s, 46)
     start = float(min(grid, key=lambda d: fitted(d)[0]))
@@ -108,6 +107,6 @@ def _resolution_j(values: np.ndarray) -> float:
     steps = np.diff(values)
     for step in STEPS_J:
         multiples = steps / step
-        if np.all(np.abs(multiples - np.rint(multiples)) < 1e-3 * max(1e-3 / step, 1.0)):
+        if np.all(np.abs(multiples - np.rint(multiples)) < 1e-3):
             return step
     return STEPS_J[-1]

@@ -7,7 +7,7 @@ matters only where the data say nothing; such constants are named, not reported 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,17 +24,19 @@ PRIOR: Mapping[str, tuple[float, float]] = {
     "arithmetic": (0.4, np.log(4.0)),
     "bandwidth": (0.7, np.log(2.0)),
     "step_s": (1e-8, np.log(10.0)),
-    "half_channels": (1.0, np.log(10.0)),
     "group_s": (1e-8, np.log(10.0)),
     "launch_s": (3e-6, np.log(3.0)),
 }
 """Centre and log standard deviation of every constant before any data. Assumed, ours; broad on purpose."""
 
-FIELDS = ("arithmetic", "bandwidth", "step_s", "half_channels")
+FIELDS = ("arithmetic", "bandwidth", "step_s")
 """Constants of every class; launch and group are common to all."""
 
-KNOWN = 0.5
-"""A constant is found where the data shrink its log standard deviation below this share of the prior's."""
+KNOWN_FACTOR = 2.0
+"""A constant is found where its 95 % interval stays within this factor of it."""
+
+DISTINCT_INTENSITY = 1.5
+"""FLOPs per byte must vary by more than this factor to tell an arithmetic bound from a memory bound."""
 
 FIRST_ERROR, LEAST_ERROR = 0.2, 2e-3
 OVERLAPS = (1.0, 2.0, 16.0)
@@ -58,18 +60,37 @@ class LatencyPoint:
 
 @dataclass(frozen=True)
 class FittedConstant:
-    """One constant of the latency model with its 95 % interval; ``known`` says whether the data decided it."""
+    """One constant of the latency model.
+
+    Attributes:
+        name: ``launch_s``, ``group_s``, or ``arithmetic``, ``bandwidth``, ``step_s`` with class and arithmetic.
+        value: most probable value; near what was assumed where the data do not decide it.
+        low: lower end of its 95 % interval.
+        high: upper end.
+        reason: why the data do not decide it; empty where they do.
+    """
 
     name: str
     value: float
     low: float
     high: float
-    known: bool
+    reason: str = ""
+
+    @property
+    def known(self) -> bool:
+        """Whether the data decide it."""
+        return not self.reason
 
 
 @dataclass(frozen=True)
 class LatencyFit:
-    """Kernel efficiencies that explain the latencies, each constant with its interval."""
+    """Kernel efficiencies that explain the latencies, each constant with its interval.
+
+    Attributes:
+        efficiency: the table.
+        constants: each with its interval.
+        relative_error: mean absolute relative error that is left.
+    """
 
     efficiency: Efficiency
     constants: tuple[FittedConstant, ...]
@@ -87,7 +108,6 @@ class _Table:
     memory_s: Array
     steps: Array
     groups: Array
-    inverse_channels: Array
     measured_s: Array
 
     def latencies_s(self, logs: Array, names: Sequence[str], overlap: float) -> Array:
@@ -96,8 +116,7 @@ class _Table:
             field: np.array([value[f"{field}.{name}.{kind}"] for name, kind in self.classes])[self.kernel]
             for field in FIELDS
         }
-        narrow = 1 + of_class["half_channels"] * self.inverse_channels
-        arithmetic_s, memory_s = narrow * self.arithmetic_s / of_class["arithmetic"], self.memory_s / of_class["bandwidth"]
+        arithmetic_s, memory_s = self.arithmetic_s / of_class["arithmetic"], self.memory_s / of_class["bandwidth"]
         longest_s = np.maximum(arithmetic_s, memory_s)
         both_s = longest_s * ((arithmetic_s / longest_s) ** overlap + (memory_s / longest_s) ** overlap) ** (
             1 / overlap
@@ -124,10 +143,13 @@ def fit_latency(
         raise ValueError("there is no latency to fit")
     table = _table(points)
     names = _names(table)
-    fits = [(overlap, *_solve(table, names, overlap)) for overlap in overlaps]
+    fits: list[tuple[float, Array, Array, float]] = []
+    for overlap in sorted(overlaps):  # from the smoothest on, each from where the last one ended
+        fits.append((overlap, *_solve(table, names, overlap, fits[-1][1] if fits else None)))
     overlap, logs, errors, residual = min(fits, key=lambda fit: fit[3])
+    indistinct = _indistinct(table)
     constants = tuple(
-        _constant(label, mean, error) for label, mean, error in zip(names, logs, errors, strict=True)
+        _constant(label, mean, error, indistinct) for label, mean, error in zip(names, logs, errors, strict=True)
     )
     efficiency = _efficiency(constants, table.classes, overlap, name, source)
     return LatencyFit(efficiency, constants, residual)
@@ -150,7 +172,6 @@ def _table(points: Sequence[LatencyPoint]) -> _Table:
         memory_s=np.array([d.memory_s for _, d in demands]),
         steps=np.array([d.steps for _, d in demands]),
         groups=np.array([float(d.groups) for _, d in demands]),
-        inverse_channels=np.array([d.inverse_channels for _, d in demands]),
         measured_s=np.array([p.latency_s for p in points]),
     )
 
@@ -159,31 +180,48 @@ def _names(table: _Table) -> list[str]:
     return ["launch_s", "group_s", *(f"{f}.{name}.{kind}" for name, kind in table.classes for f in FIELDS)]
 
 
-def _solve(table: _Table, names: Sequence[str], overlap: float) -> tuple[Array, Array, float]:
-    """Log constants, their standard errors, and the root mean square relative error they leave."""
+def _solve(table: _Table, names: Sequence[str], overlap: float, start: Array | None) -> tuple[Array, Array, float]:
+    """Log constants, their standard errors, and the mean relative error they leave.
+
+    Libraries now and then choose a kernel several times slower than the next: such rows must not bend the rest.
+    """
     priors = [PRIOR[name.split(".")[0]] for name in names]
     centre = np.log([p[0] for p in priors])
     spread = np.array([p[1] for p in priors])
-    logs, error = centre, FIRST_ERROR
-    for _ in range(2):  # the second time with the error the first one left
+    logs, error = centre if start is None else start, FIRST_ERROR
+    for loss in ("soft_l1", "cauchy"):  # the second time with the error the first one left, and deaf to outliers
 
         def residuals(x: Array, error: float = error) -> Array:
             relative = np.log(table.latencies_s(x, names, overlap) / table.measured_s)
             return np.concatenate([relative / error, (x - centre) / spread])
 
-        found = least_squares(residuals, logs, loss="soft_l1" if error == FIRST_ERROR else "linear", max_nfev=200)
+        found = least_squares(residuals, logs, loss=loss, max_nfev=200)
         logs = found.x
         relative = np.log(table.latencies_s(logs, names, overlap) / table.measured_s)
-        residual = float(np.sqrt(np.mean(relative**2)))
-        error = max(residual, LEAST_ERROR)
+        error = max(float(np.median(np.abs(relative))), LEAST_ERROR)
     covariance = np.linalg.inv(found.jac.T @ found.jac)
-    return logs, np.sqrt(np.diag(covariance)), residual
+    return logs, np.sqrt(np.diag(covariance)), float(np.mean(np.abs(relative)))
 
 
-def _constant(name: str, log: float, error: float) -> FittedConstant:
-    spread = PRIOR[name.split(".")[0]][1]
+def _constant(name: str, log: float, error: float, indistinct: Collection[str]) -> FittedConstant:
     value, factor = float(np.exp(log)), float(np.exp(1.96 * error))
-    return FittedConstant(name, value, value / factor, value * factor, bool(error < KNOWN * spread))
+    reason = ""
+    if factor >= KNOWN_FACTOR:
+        reason = f"assumed {value:.3g}, the latencies hardly depend on it"
+    elif name.startswith(("arithmetic.", "bandwidth.")) and name.partition(".")[2] in indistinct:
+        reason = f"{value:.3g} explains the latencies, but FLOPs per byte never vary: it may be arithmetic or bandwidth"
+    return FittedConstant(name, value, value / factor, value * factor, reason)
+
+
+def _indistinct(table: _Table) -> set[str]:
+    """Classes whose kernels all have about the same FLOPs per byte: which of the two bounds them cannot be seen."""
+    found = set()
+    for number, (name, kind) in enumerate(table.classes):
+        mine = (table.kernel == number) & (table.arithmetic_s > 0)
+        intensity = table.arithmetic_s[mine] / table.memory_s[mine]
+        if intensity.size and intensity.max() < DISTINCT_INTENSITY * intensity.min():
+            found.add(f"{name}.{kind}")
+    return found
 
 
 def _efficiency(
@@ -196,7 +234,7 @@ def _efficiency(
         unknown = [field for field, constant in mine.items() if not constant.known]
         kernels.setdefault(kernel, {})[kind] = Quality(
             **{field: constant.value for field, constant in mine.items()},
-            source=source + (f"; assumed, the data do not decide it: {', '.join(unknown)}" if unknown else ""),
+            source=source + (f"; not decided by the data: {', '.join(unknown)}" if unknown else ""),
         )
     return Efficiency(
         name=name,

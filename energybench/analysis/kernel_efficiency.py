@@ -1,8 +1,7 @@
 """How long does a library's kernel take, if not as long as the roofline says? A few fractions a kernel family.
 
     T = launch + groups x group_s + macs / outputs x step_s + (arithmetic^p + memory^p)^(1/p)
-    arithmetic = flops / (a x peak) x (1 + half_channels / channels of a group)
-    memory     = bytes / (b x bandwidth)
+    arithmetic = flops / (a x peak)          memory = bytes / (b x bandwidth)
 
 ``a`` and ``b`` are what a large kernel of the family reaches of the sheet's peak and bandwidth. ``step_s`` is what one
 step of the sum behind every output takes (a small kernel waits for that chain, not for throughput: the saturating
@@ -64,7 +63,6 @@ class Quality(_Checked):
         arithmetic: fraction of the peak of their data type.
         bandwidth: fraction of the bandwidth of device memory.
         step_s: seconds per step of the sum behind one output.
-        half_channels: input channels per group at which arithmetic reaches half of its fraction.
         operations: factor on the sheet's joules per FLOP.
         latency_error: mean relative error of latencies held out of the fit, None where nothing was held out.
         source: what it was fitted on, or that it is assumed.
@@ -73,7 +71,6 @@ class Quality(_Checked):
     arithmetic: Positive
     bandwidth: Positive
     step_s: NotNegative = 0.0
-    half_channels: NotNegative = 0.0
     operations: Positive = 1.0
     latency_error: NotNegative | None = None
     source: Annotated[str, Field(min_length=1)]
@@ -112,7 +109,6 @@ class KernelDemand:
         memory_s: seconds at full bandwidth.
         steps: length of the sum behind one output.
         groups: of a grouped convolution, else 0.
-        inverse_channels: one over the input channels of a group, 0 where that has no meaning.
     """
 
     kernel_class: str
@@ -121,7 +117,6 @@ class KernelDemand:
     memory_s: float
     steps: float
     groups: int
-    inverse_channels: float
 
 
 def kernel_class(op: OperatorCost) -> str:
@@ -152,7 +147,6 @@ def kernel_demand(op: OperatorCost, machine: Machine) -> KernelDemand:
         memory_s=op.bytes / machine.bandwidth_bytes_per_s,
         steps=steps,
         groups=op.groups if op.family == "conv_grouped" else 0,
-        inverse_channels=1 / op.group_size if op.group_size > 1 else 0.0,
     )
 
 
@@ -187,8 +181,7 @@ def kernel_latency_s(op: OperatorCost, machine: Machine, efficiency: Efficiency)
     demand = kernel_demand(op, machine)
     quality = quality_of(efficiency, demand)
     launch_s = machine.launch_s if efficiency.launch_s is None else efficiency.launch_s
-    narrow = 1 + quality.half_channels * demand.inverse_channels
-    arithmetic_s, memory_s = narrow * demand.arithmetic_s / quality.arithmetic, demand.memory_s / quality.bandwidth
+    arithmetic_s, memory_s = demand.arithmetic_s / quality.arithmetic, demand.memory_s / quality.bandwidth
     longest_s = max(arithmetic_s, memory_s)
     power = efficiency.overlap
     both_s = longest_s * ((arithmetic_s / longest_s) ** power + (memory_s / longest_s) ** power) ** (1 / power)

@@ -94,7 +94,7 @@ def matched_cases(a: Summary, b: Summary) -> tuple[list[tuple[CaseRecord, CaseRe
     """Cases that both runs measured, by id, in the first run's order; and every other case with the reason.
 
     Raises:
-        RunFolderError: no case of one run is a case of the other.
+        RunFolderError: no case of one run is a case of the other, or none was measured in both.
     """
     ours, theirs = ({c.id: c for c in s.run.record.cases} for s in (a, b))
     if not ours.keys() & theirs.keys():
@@ -116,6 +116,12 @@ def matched_cases(a: Summary, b: Summary) -> tuple[list[tuple[CaseRecord, CaseRe
             unmatched.append(Unmatched(name, because, lost=not why_a))
         else:
             matched.append((ours[name], theirs[name]))
+    if not matched:
+        raise RunFolderError(
+            f"nothing can be compared: {unmatched[0].name}: {unmatched[0].because}, and so on",
+            where=f"{a.run.folder} and {b.run.folder}",
+            remedy="finish both runs, of one suite",
+        )
     return matched, unmatched
 
 
@@ -233,7 +239,7 @@ def _facts(summary: Summary) -> Iterator[tuple[str, Any]]:
 
 
 def _shown(value: object) -> str:
-    if value is None or value == "" or value == []:
+    if value is None or value in ("", []):
         return "none"
     if isinstance(value, float):
         return f"{value:.6g}"

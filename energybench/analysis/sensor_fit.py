@@ -1,10 +1,11 @@
 """What does one power stream show of a load that went on and off? Span, delay and rise of a sensor, without a meter.
 
-    reading at update k  =  off + swing x mean of the load over (u_k - delay - span, u_k - delay),   then a first-order rise
+    reading at update k  =  off + swing x mean of the load over (u_k - delay - span, u_k - delay), then a first-order rise
 
 The load's own edges are known, so its exact mean over any span is, and span and delay are what makes the model fit
 best: on a grid first, so that no local optimum traps it, then by Nelder-Mead. Levels, and a slow drift of them as the
-board warms up, are linear and solved for at every point.
+board warms up, are linear and solved for at every point. With an external meter's trace for the load, swing is the
+sensor's gain and off its offset.
 
 Source: model and procedure of `measurement.md` 2.3, after Yang, Adámek, Armour (arXiv 2312.02741, section on the
 averaging window), who fit z-scores folded by period; fitting against true edges and with a rise is ours.
@@ -13,14 +14,14 @@ averaging window), who fit z-scores folded by period; fitting against true edges
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import optimize, signal
 
 from energybench.analysis.updates import Updates
-from energybench.analysis.wave import Wave
+from energybench.analysis.wave import Load, Wave
 
 LN9 = math.log(9.0)
 """10 to 90 % of a first-order response take ln 9 of its time constants."""
@@ -28,6 +29,8 @@ RISE_GAIN = 0.85
 """A rise is believed when it brings the squared misfit below this share of what span and delay alone reach."""
 GRID = 26
 COARSE = 900
+SLOW_REFRESHES = 3.5
+"""A stream that follows a step within fewer refreshes than this has no rise worth looking for."""
 STEP_LEAST_S = 1.5
 FEWEST_UPDATES = 12
 REACHED = 0.9
@@ -60,30 +63,34 @@ class StreamFit:
     misfit: float
     used: int
 
-    def seen(self, updates: Updates, wave: Wave) -> np.ndarray:
-        """[K] share of the swing that the model shows at each update."""
-        return _seen(updates, wave, self.span_s, self.delay_s, self.rise_s)
+    def seen(self, updates: Updates, load: Load) -> np.ndarray:
+        """[K] what the model shows at each update, before off and swing."""
+        return _seen(updates, load, self.span_s, self.delay_s, self.rise_s)
 
 
-def fit_stream(updates: Updates, wave: Wave, *, reach_s: float | None = None) -> StreamFit | None:
-    """Span, delay and rise of a stream; None where there is too little to tell.
+def fit_stream(
+    updates: Updates, load: Load, *, reach_s: float, groups: np.ndarray | None = None
+) -> StreamFit | None:
+    """Span, delay and rise of a stream; None with fewer than twelve updates.
 
     Args:
-        updates: what it published while the wave ran.
-        wave: when the load was on.
-        reach_s: how far back a reading may look; None takes it from the wave's long steps.
+        updates: what it published meanwhile.
+        load: when the load was on, or what a meter saw.
+        reach_s: how far back a reading may look, as from :func:`step_reach_s`.
+        groups: [K] number of the group of each update, from 0 on: each group has levels of its own, since bursts of
+            other lengths reach other powers. A wave of one period alone cannot tell a span from one a period longer;
+            groups of several lengths can. Group 0's levels are reported.
     """
-    if len(updates.values) < FEWEST_UPDATES or not len(wave.starts_s):
+    if len(updates.values) < FEWEST_UPDATES:
         return None
-    reach_s = reach_s or step_reach_s(updates, wave) or 12 * updates.refresh_s
-    problem = _Problem(updates, wave, reach_s)
-    box = problem.solve([*problem.coarse()])
-    best, rise = box, False
-    if reach_s > 2.5 * updates.refresh_s or reach_s > 0.1:
-        risen = problem.solve([*problem.coarse_with_rise()])
-        rise = problem.misfit(risen) < RISE_GAIN * problem.misfit(box) and math.exp(risen[2]) * LN9 > 0.5 * updates.refresh_s
-        best = risen if rise else box
-    return problem.result(best)
+    problem = _Problem(updates, load, reach_s, np.zeros(len(updates.values)) if groups is None else groups)
+    box = problem.solve(problem.coarse())
+    if reach_s < SLOW_REFRESHES * updates.refresh_s:
+        return problem.result(box)
+    risen = problem.solve(problem.coarse_with_rise())
+    lasting = math.exp(risen[2]) * LN9 > 0.5 * updates.refresh_s
+    better = problem.misfit(risen) < RISE_GAIN * problem.misfit(box)
+    return problem.result(risen if lasting and better else box)
 
 
 def step_reach_s(updates: Updates, wave: Wave) -> float | None:
@@ -106,24 +113,24 @@ def step_reach_s(updates: Updates, wave: Wave) -> float | None:
 class _Problem:
     """The least-squares problem of one stream. Unknowns: log span, delay, and log time constant of the rise."""
 
-    def __init__(self, updates: Updates, wave: Wave, reach_s: float) -> None:
+    def __init__(self, updates: Updates, load: Load, reach_s: float, groups: np.ndarray) -> None:
         self.updates = updates
-        self.wave = wave
+        self.load = load
         self.reach_s = reach_s
+        self.member = groups[:, None] == np.unique(groups)[None, :]
         self.drift = updates.times_s - updates.times_s.mean()
         self.weights = 1.0 / np.maximum(np.abs(updates.values), 0.2 * np.abs(updates.values).max())
+        self.everything = np.arange(len(updates.values))
 
     def coarse(self) -> list[tuple[float, ...]]:
         """The three best starts on a grid of span and delay."""
-        return self._best(lambda: ((math.log(w), d) for w in self._spans() for d in self._delays()), 3)
+        return self._best([(math.log(w), d) for w in self._spans() for d in self._delays()], 3)
 
     def coarse_with_rise(self) -> list[tuple[float, ...]]:
         """The same with a rise; fewer of each."""
         rises = np.geomspace(0.3 * self.updates.refresh_s, self.reach_s, 6) / LN9
-        starts = lambda: (  # noqa: E731
-            (math.log(w), d, math.log(r)) for w in self._spans()[::3] for d in self._delays()[::3] for r in rises
-        )
-        return self._best(starts, 4)
+        spans, delays = self._spans()[::3], self._delays()[::3]
+        return self._best([(math.log(w), d, math.log(r)) for w in spans for d in delays for r in rises], 4)
 
     def solve(self, starts: list[tuple[float, ...]]) -> np.ndarray:
         """The best of Nelder-Mead from several starts."""
@@ -140,13 +147,13 @@ class _Problem:
         span_s, delay_s, rise_s = _named(unknowns)
         if not (0.0 < span_s < 2.5 * self.reach_s and -0.5 * self.updates.refresh_s < delay_s < 1.5 * self.reach_s):
             return 1e3
-        residuals, _ = self._residuals(self.updates, span_s, delay_s, rise_s, self.drift, self.weights)
+        residuals, _ = self._residuals(self.everything, span_s, delay_s, rise_s)
         return float(np.mean(residuals**2))
 
     def result(self, unknowns: np.ndarray) -> StreamFit:
         """Estimates with half-widths from the curvature, widened for correlated residuals."""
         span_s, delay_s, rise_s = _named(unknowns)
-        residuals, levels = self._residuals(self.updates, span_s, delay_s, rise_s, self.drift, self.weights)
+        residuals, levels = self._residuals(self.everything, span_s, delay_s, rise_s)
         widths = self._halfwidths(unknowns, residuals)
         plain = residuals / self.weights
         return StreamFit(
@@ -156,10 +163,10 @@ class _Problem:
             delay_halfwidth_s=widths[1],
             rise_s=rise_s,
             rise_halfwidth_s=widths[2] * rise_s if rise_s else 0.0,
-            off_w=float(levels[0]),
-            swing_w=float(levels[1]),
-            drift_w_per_s=float(levels[2]),
-            misfit=float(np.sqrt(np.mean(plain**2)) / abs(levels[1])) if levels[1] else math.inf,
+            off_w=float(levels[1]),
+            swing_w=float(levels[1 + self.member.shape[1]]),
+            drift_w_per_s=float(levels[0]),
+            misfit=float(np.sqrt(np.mean(plain**2))) / max(float(np.abs(levels[1 + self.member.shape[1]])), 1e-9),
             used=len(plain),
         )
 
@@ -170,7 +177,7 @@ class _Problem:
             ends = []
             for sign in (1, -1):
                 named = _named(_moved(tuple(unknowns), i, sign * step))
-                ends.append(self._residuals(self.updates, *named, self.drift, self.weights)[0])
+                ends.append(self._residuals(self.everything, *named)[0])
             columns.append((ends[0] - ends[1]) / (2 * step))
         jacobian = np.column_stack(columns)
         centred = residuals - residuals.mean()
@@ -180,21 +187,23 @@ class _Problem:
         return 1.96 * np.sqrt(np.maximum(np.diag(covariance), 0.0))
 
     def _residuals(
-        self, updates: Updates, span_s: float, delay_s: float, rise_s: float, drift: np.ndarray, weights: np.ndarray
+        self, chosen: np.ndarray, span_s: float, delay_s: float, rise_s: float
     ) -> tuple[np.ndarray, np.ndarray]:
-        seen = _seen(updates, self.wave, span_s, delay_s, rise_s)
-        design = np.column_stack([np.ones_like(seen), seen, drift]) * weights[:, None]
-        target = updates.values * weights
-        levels = np.linalg.lstsq(design, target, rcond=None)[0]
+        """Weighted residuals of some updates; and drift, off of each group, swing of each group."""
+        seen = _seen(self.updates.part(chosen), self.load, span_s, delay_s, rise_s)
+        member = self.member[chosen]
+        design = np.column_stack([self.drift[chosen], member, member * seen[:, None]]) * self.weights[chosen, None]
+        target = self.updates.values[chosen] * self.weights[chosen]
+        levels = np.linalg.lstsq(design.T @ design, design.T @ target, rcond=None)[0]  # few columns: fast and one thread
         return target - design @ levels, levels
 
-    def _best(self, starts: Callable[[], object], count: int) -> list[tuple[float, ...]]:
-        few = _thinned(self.updates, COARSE)
-        drift = few.times_s - self.updates.times_s.mean()
-        weights = 1.0 / np.maximum(np.abs(few.values), 0.2 * np.abs(self.updates.values).max())
+    def _best(self, starts: Sequence[tuple[float, ...]], count: int) -> list[tuple[float, ...]]:
+        """The best starts, judged by a stretch from the middle, where waves change over."""
+        first = max(len(self.everything) - COARSE, 0) // 2
+        few = self.everything[first : first + COARSE]
         scored = []
-        for start in starts():  # type: ignore[attr-defined]
-            residuals, _ = self._residuals(few, *_named(start), drift, weights)
+        for start in starts:
+            residuals, _ = self._residuals(few, *_named(start))
             scored.append((float(residuals @ residuals), start))
         scored.sort(key=lambda pair: pair[0])
         return [start for _, start in scored[:count]]
@@ -206,15 +215,15 @@ class _Problem:
         return np.linspace(0.0, self.reach_s, GRID)
 
 
-def _seen(updates: Updates, wave: Wave, span_s: float, delay_s: float, rise_s: float) -> np.ndarray:
+def _seen(updates: Updates, load: Load, span_s: float, delay_s: float, rise_s: float) -> np.ndarray:
     """[K] the load's mean over the span of each update, after the rise where there is one."""
     if not rise_s:
-        return wave.share(updates.times_s - delay_s - span_s, updates.times_s - delay_s)
+        return load.share(updates.times_s - delay_s - span_s, updates.times_s - delay_s)
     slots = (updates.slots - updates.slots[0]).astype(int)
     every = np.arange(slots[-1] + 1)
     ends = np.interp(every, slots, updates.times_s) - delay_s
     kept = math.exp(-updates.refresh_s * LN9 / rise_s)
-    means = wave.share(ends - span_s, ends)
+    means = load.share(ends - span_s, ends)
     risen = signal.lfilter([1 - kept], [1, -kept], means, zi=[kept * means[0]])[0]
     return np.asarray(risen[slots])
 
@@ -226,15 +235,3 @@ def _named(unknowns: np.ndarray | tuple[float, ...]) -> tuple[float, float, floa
 
 def _moved(start: tuple[float, ...], index: int, step: float) -> tuple[float, ...]:
     return tuple(value + step * (i == index) for i, value in enumerate(start))
-
-
-def _thinned(updates: Updates, most: int) -> Updates:
-    """A contiguous stretch of at most ``most`` updates around the middle, where the waves are."""
-    if len(updates.values) <= most:
-        return updates
-    first = (len(updates.values) - most) // 2
-    part = slice(first, first + most)
-    return Updates(
-        updates.kind, updates.times_s[part], updates.values[part], updates.slots[part], updates.refresh_s,
-        updates.refresh_halfwidth_s, updates.regular, updates.poll_s, updates.spread_s,
-    )  # fmt: skip

@@ -52,7 +52,12 @@ def noise_of(updates: Updates, start_s: float, stop_s: float) -> Noise | None:
     neighbours = np.diff(slots) == 1
     raw = 0.0
     if variance > 0 and np.count_nonzero(neighbours) >= 3:
-        raw = float(np.mean(residuals[1:][neighbours] * residuals[:-1][neighbours])) * (count - 1) / (count - 2) / variance
+        raw = (
+            float(np.mean(residuals[1:][neighbours] * residuals[:-1][neighbours]))
+            * (count - 1)
+            / (count - 2)
+            / variance
+        )
     correlation = float(np.clip(raw + (1 + 3 * raw) / count, 0.0, MOST_CORRELATION))
     effective = max(count * (1 - correlation**2) / (1 + correlation**2), 2.0)
     deviation = math.sqrt(variance) / abs(mean) if mean else math.inf
@@ -69,22 +74,25 @@ def noise_of(updates: Updates, start_s: float, stop_s: float) -> Noise | None:
 def settling_s(updates: Updates, start_s: float, stop_s: float, noise: Noise | None) -> float | None:
     """Time from the start of a steady load until power stays within 0.5 % of where it ends.
 
-    Judged by means over blocks of at least a second, long enough for noise to average out; None where power
-    had not settled before the last third. The board's own warming is part of it, the sensor's lag too.
+    Judged by running means over a second, at least two updates; where noise hides 0.5 %, by four standard errors of
+    such a mean. The board's own warming is part of it, the sensor's lag too.
+
+    Returns:
+        None where power had not settled before the last third, or too little was seen.
     """
-    times, values = updates.times_s, updates.values
-    end = values[(times > stop_s - (stop_s - start_s) / 3) & (times <= stop_s)]
-    if len(end) < 3:
-        return None
-    tau = (1 + noise.correlation) / (1 - noise.correlation) if noise else 1.0
-    needed = tau * (3 * noise.relative / SETTLED) ** 2 if noise else 1.0
-    least = max(2, math.ceil(1.0 / updates.refresh_s), math.ceil(min(needed, len(end))))
-    level = float(end.mean())
+    times = updates.times_s
     chosen = np.flatnonzero((times > start_s) & (times <= stop_s))
-    means = np.convolve(values[chosen], np.ones(least) / least, mode="valid") if len(chosen) >= least else np.empty(0)
-    outside = np.flatnonzero(np.abs(means / level - 1) > SETTLED)
-    if not len(outside):
-        return 0.0
-    if outside[-1] + 1 >= len(means) or times[chosen[outside[-1] + 1]] > stop_s - (stop_s - start_s) / 3:
+    last_s = stop_s - (stop_s - start_s) / 3
+    end = updates.values[chosen][times[chosen] > last_s]
+    count = max(2, math.ceil(1.0 / updates.refresh_s))
+    if len(end) < 3 or len(chosen) < 2 * count:
         return None
-    return float(times[chosen[outside[-1] + 1]]) - start_s
+    within = SETTLED
+    if noise is not None:
+        tau = (1 + noise.correlation) / (1 - noise.correlation)
+        within = max(within, 4 * noise.relative * math.sqrt(min(tau / count, 1.0)))
+    means = np.convolve(updates.values[chosen], np.ones(count) / count, mode="valid")
+    outside = np.flatnonzero(np.abs(means / float(end.mean()) - 1) > within)
+    first = int(outside[-1]) + 1 if len(outside) else 0
+    settled_s = float(times[chosen[first]])
+    return settled_s - start_s if settled_s <= last_s else None

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from energybench.readings import Reading
+from energybench.readings import ENERGY, Reading
+from energybench.sensor import SensorProfile
 
 FEWEST_CHANGES = 4
 SHARP = 2.6
@@ -62,6 +63,10 @@ class Updates:
         """[K] which updates appeared between two times."""
         return (self.times_s > start_s) & (self.times_s <= stop_s)
 
+    def part(self, chosen: np.ndarray | slice) -> Updates:
+        """Some of the updates, with the refresh that was found from all."""
+        return replace(self, times_s=self.times_s[chosen], values=self.values[chosen], slots=self.slots[chosen])
+
 
 def published(readings: Iterable[Reading], kind: str) -> Updates | None:
     """The updates of one kind; None where fewer than four changes were seen.
@@ -78,8 +83,8 @@ def published(readings: Iterable[Reading], kind: str) -> Updates | None:
         return None
     poll_s = float(np.median(np.diff(times)))
     before, after = times[changed - 1], times[changed]
-    middle = 0.5 * (before + after)
     sharp = after - before <= SHARP * poll_s
+    middle = np.where(sharp, 0.5 * (before + after), after - 0.5 * poll_s)  # dropped values: the new one is on time
     if np.count_nonzero(sharp) < FEWEST_CHANGES:
         sharp = np.ones(len(changed), dtype=bool)
     refresh_s = float(np.median(np.diff(middle[sharp])))
@@ -124,6 +129,20 @@ def seen_refresh_s(readings: Iterable[Reading], kind: str) -> tuple[float, float
                 gaps.append(float(time_s) - last_s)
             last_s = float(time_s)
     return (float(np.mean(gaps)), float(np.median(gaps)), len(gaps)) if gaps else None
+
+
+def check_refresh(readings: Sequence[Reading], profile: SensorProfile) -> str:
+    """Why a stored profile no longer fits the refresh seen in a run; empty where it fits or too little was seen.
+
+    Args:
+        readings: of loops, in time order; pauses between windows are recognised.
+        profile: what was calibrated.
+    """
+    periods = {stream.kind: stream.refresh_s for stream in profile.streams}
+    if profile.counter is not None:
+        periods[ENERGY] = profile.counter.tick_s
+    reasons = (refresh_mismatch(readings, kind, period_s) for kind, period_s in periods.items())
+    return next((f"{reason}: energybench calibrate" for reason in reasons if reason), "")
 
 
 def refresh_mismatch(readings: Sequence[Reading], kind: str, refresh_s: float) -> str:

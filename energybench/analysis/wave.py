@@ -1,11 +1,45 @@
-"""When was the load on? The times of a square wave, exactly as it was driven, and means of it over any span."""
+"""What was the load? A square wave exactly as it was driven, or the trace of an external meter; means over any span."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+
+
+class Load(Protocol):
+    """A load that is known at all times."""
+
+    def share(self, start_s: np.ndarray, stop_s: np.ndarray) -> np.ndarray:
+        """Its mean between two times: a share of the time for a wave, watts for a trace."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Power as an external meter saw it.
+
+    Attributes:
+        times_s: [N] ascending.
+        power_w: [N] from each time on, until the next.
+    """
+
+    times_s: np.ndarray
+    power_w: np.ndarray
+
+    def share(self, start_s: np.ndarray, stop_s: np.ndarray) -> np.ndarray:
+        """Mean watts between two times; beyond its ends the trace goes on as it began and ended."""
+        mean: np.ndarray = (self.energy_j(stop_s) - self.energy_j(start_s)) / (np.asarray(stop_s) - np.asarray(start_s))
+        return mean
+
+    def energy_j(self, times_s: np.ndarray) -> np.ndarray:
+        """Joules from the first time to each time."""
+        joules = np.concatenate(([0.0], np.cumsum(self.power_w[:-1] * np.diff(self.times_s))))
+        beyond_s = np.asarray(times_s) - np.clip(times_s, self.times_s[0], self.times_s[-1])
+        ends_w = np.where(beyond_s < 0, self.power_w[0], self.power_w[-1])
+        total: np.ndarray = np.interp(times_s, self.times_s, joules) + beyond_s * ends_w
+        return total
 
 
 @dataclass(frozen=True)
@@ -46,13 +80,9 @@ class Wave:
         mean: np.ndarray = (self.on_s(stop_s) - self.on_s(start_s)) / (np.asarray(stop_s) - np.asarray(start_s))
         return mean
 
-    def between(self, start_s: float, stop_s: float) -> Wave:
-        """The bursts that lie wholly between two times."""
-        inside = (self.starts_s >= start_s) & (self.stops_s <= stop_s)
-        return Wave(self.starts_s[inside], self.stops_s[inside])
-
     def steps(self, least_s: float) -> list[tuple[float, float, float]]:
-        """Long bursts after long pauses: (end of the burst before, start, stop); the first has no burst before it."""
+        """Long bursts after long pauses: (stop of the burst before, start, stop); before the first, minus infinity."""
         before = np.concatenate(([-np.inf], self.stops_s[:-1]))
         long = (self.stops_s - self.starts_s >= least_s) & (self.starts_s - before >= least_s)
-        return [(float(b), float(a), float(z)) for b, a, z in zip(before[long], self.starts_s[long], self.stops_s[long], strict=True)]
+        columns = (before[long], self.starts_s[long], self.stops_s[long])
+        return [(float(b), float(start), float(stop)) for b, start, stop in zip(*columns, strict=True)]

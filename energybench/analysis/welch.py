@@ -1,4 +1,4 @@
-"""By how much do two runs differ that shared no block? Unpaired ratios of cases and of totals, split into time and power.
+"""By how much do two runs differ that shared no block? Unpaired ratios of cases and totals, split into time and power.
 
 Two runs are independent: nothing cancels but the gain of a sensor that both share. Each side's windows are the
 replicates, the difference of the logarithms has Welch's degrees of freedom, and because the same windows make all
@@ -85,12 +85,11 @@ def gain_halfwidth(gain_a: float, gain_b: float) -> float:
     """95 % half-width of ln(k_b / k_a), two gains each anywhere within +-``gain`` of 1.
 
     The difference of two uniform errors of half-widths a >= b lies beyond x with probability (a + b - x)^2 / (4 a b)
-    while x >= a - b, and beyond it with 1 - x / a below. Two of +-5 % come to +-7.8 %. Source: `measurement.md` 1.2
-    and 3.8 (gain is proportional, within about +-5 % of reading, rectangular); the combination is ours.
+    where x >= a - b, and with 1 - x / a below. Two of +-5 % come to +-7.6 % of the logarithm. Source:
+    `measurement.md` 1.2 and 3.8 (gain within about +-5 % of reading, rectangular); the combination is ours.
     """
     a, b = (math.log1p(gain) for gain in sorted((gain_a, gain_b), reverse=True))
-    x = a + b - math.sqrt(4 * MISSES * a * b)
-    return x if x >= a - b else (1 - MISSES) * a
+    return a + b - math.sqrt(4 * MISSES * a * b) if b >= MISSES * a else (1 - MISSES) * a
 
 
 def widened(interval: Interval, log_halfwidth: float) -> Interval:

@@ -30,7 +30,7 @@ class Answer:
         headline: one sentence: who, by how much, with what interval, where.
         lines: one sentence a pair, when there are several outcomes.
         certainty: what the interval holds and what this run could have seen.
-        caveats: what a reader must know before quoting it (simulated, no joules, MACs apart).
+        caveats: what a reader must know before quoting it (no joules, MACs apart).
         quantity: ``energy per inference`` or ``latency``.
         matched: whether the outcomes are declared pairs.
         outcomes: what the words were made of.
@@ -49,7 +49,6 @@ def answer(
     pairs: pd.DataFrame,
     *,
     energy_reason: str = "",
-    simulated: bool = False,
     places: Mapping[str, str] | None = None,
 ) -> Answer:
     """Put ``pairs`` (columns of ``columns.PAIRS``) into words.
@@ -57,14 +56,13 @@ def answer(
     Args:
         pairs: every comparison of the run.
         energy_reason: why there are no joules, where there are none.
-        simulated: whether a simulated device made the numbers.
         places: short names of comparisons, for pairs of cases.
     """
     rows, matched = relevant_pairs(pairs)
     by_energy = bool(rows["energy_ratio"].notna().any()) if len(rows) else not energy_reason
     quantity = "energy per inference" if by_energy else "latency"
     outcomes = outcomes_of(rows, "energy_ratio" if by_energy else "latency_ratio", places)
-    caveats = tuple(_caveats(outcomes, matched=matched, by_energy=by_energy, reason=energy_reason, simulated=simulated))
+    caveats = tuple(_caveats(outcomes, matched=matched, by_energy=by_energy, reason=energy_reason))
     if not outcomes:
         text = "Nothing was compared: the run has no two variants measured at one point."
         return Answer(text, (), "", caveats, quantity, matched, ())
@@ -82,7 +80,7 @@ def answer_of(summary: Summary) -> Answer:
     """The answer of a run, its places named by what varies in it."""
     record = summary.run.record
     places = places_of(summary.cases, settings_of(record))
-    return answer(summary.pairs, energy_reason=record.energy_reason, simulated=summary.run.simulated, places=places)
+    return answer(summary.pairs, energy_reason=record.energy_reason, places=places)
 
 
 def _single(outcome: Outcome, quantity: str, matched: bool) -> str:
@@ -216,11 +214,7 @@ def _certainty(outcomes: Sequence[Outcome], *, by_energy: bool) -> str:
     return text
 
 
-def _caveats(
-    outcomes: Sequence[Outcome], *, matched: bool, by_energy: bool, reason: str, simulated: bool
-) -> Iterable[str]:
-    if simulated:
-        yield "Simulated: a model of a device and of a sensor made these numbers; they show what a run looks like."
+def _caveats(outcomes: Sequence[Outcome], *, matched: bool, by_energy: bool, reason: str) -> Iterable[str]:
     if not by_energy:
         yield f"No joules: {plain(reason) or 'no meter was read'}. The answer is about latency."
     if outcomes and not matched:

@@ -8,6 +8,10 @@ from energybench.analysis.summary import Summary
 from energybench.journal import RunRecord
 from energybench.report.style import plain
 
+MODELS = (
+    " Vertical lines are the analytic optima: the paper's thesis as we reconstruct it, the physical model on the machine "
+    "sheet, and the roofline knee."
+)
 RING = " The ring is the least joules, the band the group sizes that cannot be told from it."
 
 
@@ -64,8 +68,8 @@ def group_size(summary: Summary) -> str:
     """For ``group_size_figure``."""
     return (
         "Points of one shape on one curve: marker and colour say how the group size was arrived at (fixed number of "
-        "groups or fixed group size). Vertical lines are the analytic optima: the paper's thesis as we reconstruct it, "
-        "the physical model on the machine sheet, and the roofline knee."
+        "groups or fixed group size)."
+        + (MODELS if summary.machine is not None else "")
         + (RING if summary.has_energy else no_energy(summary))
     )
 
@@ -90,9 +94,9 @@ def energy_roofline() -> str:
 def waterline() -> str:
     """For ``waterline_figure``; the efficiencies of each variant stand over its panel."""
     return (
-        "Areas are time. Width is arithmetic at peak, the waterline is at 1; what stands above it is lost to memory, "
-        "and up to the measured line to the kernel. ETA is the attainable efficiency of the sequence, ETA_roof what "
-        "one roofline on the totals would promise (never less), C the computational efficiency that was reached."
+        "Areas are time. Width is arithmetic at peak, the waterline is at 1; what stands above it (paler) is lost to "
+        "memory, and up to the measured line (grey) to the kernel. ETA is the attainable efficiency of the sequence, "
+        "ETA_roof what one roofline on the totals would promise (never less), C the efficiency that was reached."
     )
 
 

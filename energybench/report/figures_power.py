@@ -9,13 +9,13 @@ from matplotlib.lines import Line2D
 
 from energybench.report.panels import WIDTH_IN, label
 from energybench.report.power_trace import COUNTER
-from energybench.report.style import FOAM, INK, MUTED, WATER, Palette, plain, styled, title
+from energybench.report.style import FOAM, INK, MUTED, Palette, plain, styled, title
 
 POINTS_AT_MOST = 1500
 PREFERRED: tuple[tuple[str, str, str], ...] = (
-    ("power_instant_w", "power readings, fast field", INK),
-    ("power_average_w", "power readings, averaged by the driver", WATER),
-    ("power_w", "power readings", INK),
+    ("power_instant_w", "power readings, fast field", "o"),
+    ("power_average_w", "power readings, averaged by the driver", "x"),
+    ("power_w", "power readings", "o"),
 )
 """Kinds of reading worth showing, best first; two at most, and the plain one only where there is no better."""
 
@@ -45,13 +45,18 @@ def power_figure(
     origin_s = float(known["time_s"].min())
     handles = []
     present = [entry for entry in PREFERRED if (known["kind"] == entry[0]).any()][:2]
-    for kind, name, color in present:
+    for kind, name, marker in present:
         rows = known[known["kind"] == kind]
+        filled = marker == "o"
         for own, part in rows.groupby("own"):
             shown = thinned(part, POINTS_AT_MOST)
-            ax.plot(shown["time_s"] - origin_s, shown["power_w"], "o", markersize=3.2 if own else 2.2, color=color,
-                    alpha=1.0 if own else 0.3, markeredgewidth=0, zorder=3)  # fmt: skip
-        handles.append(Line2D([], [], color=color, marker="o", markersize=3.5, linestyle="", label=name))
+            size = (3.4 if own else 2.4) if filled else (3.6 if own else 2.6)
+            ax.plot(
+                shown["time_s"] - origin_s, shown["power_w"], marker, markersize=size, color=INK if filled else MUTED,
+                alpha=1.0 if own else 0.3, markeredgewidth=0 if filled else 0.9, zorder=3,
+            )  # fmt: skip
+        color = INK if filled else MUTED
+        handles.append(Line2D([], [], color=color, marker=marker, markersize=3.5, linestyle="", label=name))
     if not known["own"].all():
         handles.append(
             Line2D(

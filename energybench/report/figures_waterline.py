@@ -28,6 +28,7 @@ CALM_SHARE = 0.92
 MANY_CALM_SHARE = 0.8
 """Share of the time a panel's height must show, and the same with many thin bars; the few beyond it are cut."""
 MANY = 40
+PALE = 0.42
 
 
 @styled
@@ -133,7 +134,7 @@ def _bar(ax: Axes, shape: BarShape, left: float, width: float, top: float, color
     """Arithmetic up to the waterline, memory above it, the kernel's own loss above both."""
     border = 0.0 if thin else 0.5
     attainable, measured = max(shape.height, 1.0), shape.measured_height
-    layers = [(0.0, 1.0, color, 1.0), (1.0, shape.height, WATER, 0.75), (attainable, measured or 0.0, GRID, 1.0)]
+    layers = [(0.0, 1.0, color, 1.0), (1.0, shape.height, color, PALE), (attainable, measured or 0.0, GRID, 1.0)]
     for bottom, reach, fill, alpha in layers:
         height = min(reach, top) - bottom
         if height > 0:
@@ -174,9 +175,9 @@ def _mark_apart(ax: Axes, line: Waterline, gap: float, scale: Scale, top: float)
 
 def _legend(figure: Figure, lines: Sequence[Waterline]) -> None:
     handles = [
-        Patch(facecolor=INK, alpha=0.6, label="arithmetic at peak (the variant's colour)"),
-        Patch(facecolor=WATER, alpha=0.75, label="lost to memory, above the waterline at 1"),
+        Patch(facecolor=INK, alpha=0.75, label="full colour: arithmetic at peak"),
+        Patch(facecolor=INK, alpha=0.75 * PALE, label="pale: lost to memory, above the waterline at 1"),
     ]
     if any(bar.measured_s is not None for line in lines for bar in line.bars):
-        handles.append(Patch(facecolor=GRID, edgecolor=INK, label="lost in the kernel: up to the measured line"))
+        handles.append(Patch(facecolor=GRID, edgecolor=INK, label="grey: lost in the kernel, up to the measured line"))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8)

@@ -126,6 +126,8 @@ def _quantity_columns(both: pd.DataFrame, baseline: str) -> Iterator[_Column]:
         yield _interval_column(both, "energy_per_inference_j", "energy per inference", "J", "energy_per_inference")
         yield _ratio_column(baseline)
     yield _latency_column(both)
+    if not has_energy:
+        yield _plain_column(both, "latency_ratio", "latency ratio", "to baseline", prefix=False)
     if has_energy:
         yield _plain_column(both, "power_w", "power", "W", prefix=False)
         yield _plain_column(both, "energy_per_mac_j", "energy per MAC", "J")

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
-from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
@@ -106,9 +105,9 @@ def wrapped(text: str, width: int) -> str:
 
 
 def label(ax: Axes, x: float, y: float, text: str, **options: Any) -> None:
-    """Text at a data point on a halo of paper, so that it reads across lines."""
-    outline = patheffects.withStroke(linewidth=2.5, foreground=PAPER)
-    ax.text(x, y, text, **{"size": 8, "zorder": 6, "path_effects": [outline], **options})
+    """Text at a data point on a patch of paper, so that it reads across lines (a halo would turn text into paths)."""
+    paper = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
+    ax.text(x, y, text, **{"size": 8, "zorder": 6, "bbox": paper, **options})
 
 
 def rows_of_variants(ax: Axes, names: Sequence[str], colors: Sequence[str], *, limit: int = 26) -> None:

@@ -38,7 +38,8 @@ def digits(value: float, significant: int = 3) -> str:
     if not -6 < places < 9:
         return f"{value:.{significant - 1}e}"
     rounded = round(value, places)
-    return f"{rounded:.{max(0, places)}f}" if abs(rounded) < 1e15 else f"{rounded:.3e}"
+    places = significant - 1 - math.floor(math.log10(abs(rounded)))  # 9.99 has become 10.0: one digit fewer after it
+    return f"{rounded:.{max(0, places)}f}"
 
 
 def quantity(value: float, unit: str, significant: int = 3) -> str:
@@ -50,12 +51,17 @@ def quantity(value: float, unit: str, significant: int = 3) -> str:
 
 
 def with_interval(value: float, low: float, high: float) -> str:
-    """``value ± half-width`` to two digits of the half-width; the value alone where there is no interval."""
+    """``value ± half-width`` to two digits of the half-width; the value alone where there is no interval.
+
+    A wide interval of logarithms is lopsided, so beyond half of the value its two ends are written instead.
+    """
     if not _known(value):
         return NONE
     half = (high - low) / 2
     if not _known(half) or not _known(low) or half <= 0:
         return digits(value, 4)
+    if half > 0.5 * abs(value):
+        return f"{digits(value, 2)} [{digits(low, 2)}, {digits(high, 2)}]"
     places = 1 - math.floor(math.log10(half))
     if not -6 < places < 9:
         return f"{digits(value, 4)} ± {digits(half, 2)}"

@@ -91,8 +91,7 @@ def _print_answer(console: Console, said: Answer) -> None:
     for line in said.lines:
         console.print(Padding(Text(line), (0, 0, 0, 2)))
     for caveat in said.caveats:
-        if not caveat.startswith("Simulated"):  # the heading has said that
-            console.print(Text(caveat, style="yellow"))
+        console.print(Text(caveat, style="yellow"))
     console.print()
 
 
@@ -174,6 +173,7 @@ def _cells(
 def _group_size_lines(summary: Summary) -> Iterator[str]:
     """Measured and modelled optimum: shape by shape while they are few, else how often each model is right."""
     rows = summary.group_size
+    rows = rows[rows[["measured_optimum", *(column for _, column in MODELS)]].notna().any(axis=1)]
     if rows.empty:
         return
     yield ""
@@ -222,7 +222,8 @@ def _trouble_lines(summary: Summary) -> Iterator[str]:
         rows = summary.cases[summary.cases["status"] == status]
         if len(rows):
             reason = plain(rows["reason"].iloc[0] or "", 160)
-            yield f"{len(rows)} cases {status}, e.g. {plain(rows['case'].iloc[0], 70)}: {reason}"
+            count = f"{len(rows)} case{'s' if len(rows) > 1 else ''}"
+            yield f"{count} {status}, e.g. {plain(rows['case'].iloc[0], 70)}: {reason}"
 
 
 def _files_and_next(summary: Summary) -> Sequence[tuple[str, str]]:

@@ -44,7 +44,7 @@ class Watcher:
 
 WATCHERS = (
     Watcher("energybench", "watch_energybench", knowledge="calibrated"),
-    Watcher("energybench, not calibrated", "watch_energybench", knowledge="assumed"),
+    Watcher("energybench uncalibrated", "watch_energybench", knowledge="assumed"),
     Watcher("Zeus", "watch_zeus", "zeus", busy=True),
     Watcher("Kernel Tuner", "watch_kernel_tuner", "kernel-tuner"),
     Watcher("CodeCarbon", "watch_codecarbon", "codecarbon"),
@@ -100,6 +100,10 @@ class Site:
         """Names of the jobs that are done."""
         return self.rows.with_suffix(".done")
 
+    def done(self) -> frozenset[str]:
+        """The jobs that need not be run again."""
+        return frozenset(self.log.read_text().splitlines() if self.log.exists() else ())
+
 
 def measure(site: Site, todo: Sequence[Job], *, budget_s: float = float("inf")) -> int:
     """Run the jobs that are not done yet, light ones several at a time; returns how many are left.
@@ -109,11 +113,10 @@ def measure(site: Site, todo: Sequence[Job], *, budget_s: float = float("inf")) 
         todo: what.
         budget_s: no job is begun after this time.
     """
-    end_s = time.monotonic() + budget_s
-    done = set(site.log.read_text().splitlines()) if site.log.exists() else set[str]()
-    missing = [job for job in todo if job.name not in done]
+    missing = [job for job in todo if job.name not in site.done()]
     for environment in dict.fromkeys(job.watcher.environment for job in missing if job.watcher.environment):
         make_environment(environment, site.environments)
+    end_s = time.monotonic() + budget_s
     lock = threading.Lock()
 
     def work(job: Job) -> None:
@@ -125,7 +128,7 @@ def measure(site: Site, todo: Sequence[Job], *, budget_s: float = float("inf")) 
     with ThreadPoolExecutor(LANES) as light, ThreadPoolExecutor(1) as busy:
         for future in [(busy if job.watcher.busy else light).submit(work, job) for job in missing]:
             future.result()
-    return len(todo) - len(set(site.log.read_text().splitlines()) & {job.name for job in todo})
+    return sum(job.name not in site.done() for job in todo)
 
 
 def run(site: Site, job: Job) -> Iterator[dict[str, object]]:
@@ -137,7 +140,7 @@ def run(site: Site, job: Job) -> Iterator[dict[str, object]]:
         config, ledger = Path(folder, "board.conf"), Path(folder, "ledger")
         config.write_text(configuration(job.board, ledger=str(ledger), origin_s=time.monotonic(), seed=seed))
         command = [str(python), "-m", f"accuracy.{watcher.module}", json.dumps({"seed": seed, "loops": site.loops})]
-        command += [job.board, watcher.knowledge] if watcher.knowledge else []
+        command += [watcher.knowledge] if watcher.knowledge else []
         variables = _variables(site, Path(folder), config)
         done = subprocess.run(command, env=variables, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S)
     rows = [{**json.loads(line), "profile": job.board} for line in done.stdout.splitlines() if line.startswith("{")]

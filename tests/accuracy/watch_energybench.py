@@ -6,38 +6,42 @@ settling, the wait for a counter tick, the stretch that counts, and the wait for
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from accuracy.boards import calibrated
 from accuracy.load import KERNEL_S, Estimate, Load, watch
 
 import energybench
 from energybench.analysis.joules import window_joules
 from energybench.bench import Bench, poll_window
+from energybench.calibrate import calibrate
 from energybench.clock import Clock, RealClock
 from energybench.devices import DeviceFacts, LatencySamples, Prepared, Stamp
 from energybench.devices.open import open_meter_for
 from energybench.journal import WindowRecord
 from energybench.planner import plan_measurement
 from energybench.readings import Reading
-from energybench.sensor import SensorProfile
 from energybench.suite import Method
 
 STAMP_S = 5e-3
 SLACK_S = 5e-3
 """For polls that are late."""
+ALWAYS_READY: Any = object()
+"""What the stand-in loops; it has but one kernel."""
 
 
 class StandInLoop:
-    """Iterations of ``KERNEL_S``, stamped by a thread as they pass, for a fixed time."""
+    """Iterations of ``KERNEL_S``, stamped by a thread as they pass, for a fixed time or until it is stopped."""
 
     def __init__(self, load: Load, clock: Clock, loop_s: float) -> None:
         self._load, self._clock, self._loop_s = load, clock, loop_s
         self._stamps: list[Stamp] = []
+        self._halt = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
@@ -45,17 +49,21 @@ class StandInLoop:
         """Nothing to queue."""
 
     def stop(self) -> Sequence[Stamp]:
-        """Wait for the end of the loop."""
+        """Wait for the end of the loop, or bring it about."""
+        if math.isinf(self._loop_s):
+            self._halt.set()
         self._thread.join()
         return tuple(self._stamps)
 
     def _run(self) -> None:
-        begin_s = self._clock.now_s()
+        begin_s = now_s = self._clock.now_s()
         self.start_s = self._load.begin()
         self._stamps.append(Stamp(begin_s, 0))
-        for chunk in range(1, round(self._loop_s / STAMP_S) + 1):
-            self._clock.sleep_until(begin_s + chunk * STAMP_S)
-            self._stamps.append(Stamp(self._clock.now_s(), round((self._clock.now_s() - begin_s) / KERNEL_S)))
+        while now_s < begin_s + self._loop_s and not self._halt.is_set():
+            next_s = min(now_s + STAMP_S, begin_s + self._loop_s)
+            self._halt.wait(next_s - now_s)
+            now_s = self._clock.now_s()
+            self._stamps.append(Stamp(now_s, max(1, round((now_s - begin_s) / KERNEL_S))))
         self.stop_s = self._load.idle()
 
 
@@ -66,7 +74,7 @@ class StandIn:
     load: Load
     clock: Clock
     facts: DeviceFacts = DeviceFacts(name="cuda:0", title="a stand-in that draws power on the fake")
-    loop_s: float = 1.0
+    loop_s: float = math.inf
 
     def prepare(self, plan: object) -> Prepared:
         raise NotImplementedError("the stand-in has one kernel, always ready")
@@ -100,16 +108,17 @@ class Silent:
         return None
 
 
-def bench_of(device: StandIn, sensor: SensorProfile | None) -> Bench:
-    """What ``energybench run`` would measure with; ``sensor`` None takes what it assumes of an uncalibrated board."""
-    meter, capabilities, assumed, _ = open_meter_for(device, "nvml")
-    known = sensor or assumed
+def bench_of(device: StandIn, *, calibrated: bool) -> Bench:
+    """What ``energybench run`` would measure with: after its quick calibration, or with what it assumes without one."""
+    meter, capabilities, sensor, _ = open_meter_for(device, "nvml")
+    if calibrated:
+        sensor = calibrate(device, meter, capabilities, load=ALWAYS_READY, quick=True).profile
     return Bench(
         device=device,
         meter=meter,
         kinds=capabilities.kinds,
-        sensor=known,
-        plan=plan_measurement(Method(), known),
+        sensor=sensor,
+        plan=plan_measurement(Method(), sensor),
         journal=None,  # one window at a time is judged here, none is written
         progress=Silent(),
         random=np.random.default_rng(0),
@@ -136,14 +145,14 @@ def measured(bench: Bench, loop_s: float) -> Estimate:
     return Estimate(truth_j, found.energy_per_iteration_j * stamps[-1].iterations)
 
 
-def main(board: str, knowledge: str) -> None:
-    """Watch a board with what a calibration knows of it, or with what is assumed without one."""
-    load = Load()
-    sensor = calibrated(board) if knowledge == "calibrated" else None
-    bench = bench_of(StandIn(load, RealClock()), sensor)
-    tool = "energybench" if sensor else "energybench, not calibrated"
+def main(knowledge: str) -> None:
+    """Watch the board with what a calibration finds of it, or with what is assumed without one."""
+    calibrated = knowledge == "calibrated"
+    tool = "energybench" if calibrated else "energybench uncalibrated"
+    bench = bench_of(StandIn(Load(), RealClock()), calibrated=calibrated)
+    print(bench.sensor, file=sys.stderr)  # noqa: T201
     watch(lambda loop_s: {tool: measured(bench, loop_s)}, energybench.__version__)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[2:])
+    main(sys.argv[2])

@@ -74,7 +74,7 @@ def judged_rows() -> list[Judged]:
     Raises:
         FileNotFoundError: the data sets are not there.
     """
-    return [*_networks(), *_other_shapes(), *_other_cards(), *_shipped_table()]
+    return [*network_rows(), *other_shape_rows(), *other_card_rows(), *shipped_rows()]
 
 
 def _judged(
@@ -92,9 +92,9 @@ def _judged(
     return Judged(*where, len(measured), float(errors.mean()), float(np.median(errors)), rank, roofline, target)
 
 
-def _networks() -> Iterator[Judged]:
+def network_rows() -> Iterator[Judged]:
     """Whole networks, AMP float16: from another card's latencies, and from the data sheet alone."""
-    networks = timm_networks()
+    networks = timmnetwork_rows()
     kinds = ["all", *sorted(networks.kind.unique())]
     for source, target in (("3090", "4090"), ("4090", "3090")):
         predicted = transferred(networks, source, target)
@@ -154,7 +154,7 @@ SETS: dict[str, Callable[[], Iterable[Timed]]] = {
 }
 
 
-def _other_shapes() -> Iterator[Judged]:
+def other_shape_rows() -> Iterator[Judged]:
     """Every shape predicted by constants fitted on other shapes of the same card, in four folds."""
     for data, load in SETS.items():
         timed = _data_set(load)
@@ -171,7 +171,7 @@ def _other_shapes() -> Iterator[Judged]:
                 yield _row(data, family, "other shapes, same card", card, found, target)
 
 
-def _other_cards() -> Iterator[Judged]:
+def other_card_rows() -> Iterator[Judged]:
     """Every card predicted by constants fitted on the other cards of its data set."""
     for data in ("deepbench", "deepbench gemm", "neusight"):
         timed = _data_set(SETS[data])
@@ -183,7 +183,7 @@ def _other_cards() -> Iterator[Judged]:
                 yield _row(data, family, "other cards", card, found)
 
 
-def _shipped_table() -> Iterator[Judged]:
+def shipped_rows() -> Iterator[Judged]:
     """The shipped table on data it was not fitted on; launches as the sheets say, not as these were timed."""
     for data in ("deepbench", "deepbench gemm"):
         timed = _data_set(SETS[data])
@@ -233,7 +233,7 @@ def main() -> int:
     frame = to_frame(judged_rows())
     DOCS.mkdir(exist_ok=True)
     frame.to_csv(DOCS / "prediction.csv", index=False)
-    networks = timm_networks()
+    networks = timmnetwork_rows()
     write_page(DOCS, frame, networks, transferred(networks, "3090", "4090"), from_data_sheet(networks, "4090"))
     sys.stdout.write(frame.to_string(index=False) + f"\nwritten: {Path('docs') / 'prediction.md'}\n")
     missed = frame[frame.mape > frame.target]

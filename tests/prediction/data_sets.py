@@ -116,7 +116,11 @@ def _read_what_is_used(op: OperatorCost, row) -> OperatorCost:
     if row.k > 1 or row.stride == 1:
         return op
     skipped = row.batch * row.in_c * (row.in_h**2 - (-(-row.in_h // row.stride)) ** 2)
-    return replace(op, read_bytes=op.read_bytes - skipped * (op.write_bytes // (row.batch * row.out_c * (-(-row.in_h // row.stride)) ** 2)))
+    return replace(
+        op,
+        read_bytes=op.read_bytes
+        - skipped * (op.write_bytes // (row.batch * row.out_c * (-(-row.in_h // row.stride)) ** 2)),
+    )
 
 
 NEUSIGHT = {

@@ -40,7 +40,9 @@ def _share(value: float) -> str:
 
 
 def _figure(folder: Path, networks: pd.DataFrame, transferred: pd.Series, sheet: pd.Series) -> None:
-    with mpl.rc_context({"font.size": 9, "svg.hashsalt": "prediction", "axes.spines.top": False, "axes.spines.right": False}):
+    with mpl.rc_context(
+        {"font.size": 9, "svg.hashsalt": "prediction", "axes.spines.top": False, "axes.spines.right": False}
+    ):
         figure = Figure(figsize=(7.2, 3.6), layout="constrained")
         left, right = figure.subplots(1, 2, sharex=True, sharey=True)
         _panel(left, networks, transferred, "from its latency on an RTX 3090")

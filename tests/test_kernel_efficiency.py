@@ -1,0 +1,87 @@
+"""Kernel efficiencies: closed forms on made-up tables, lookups, and the table that ships."""
+
+import pytest
+
+from energybench.analysis.kernel_efficiency import (
+    Efficiency,
+    Quality,
+    efficiency_from_yaml,
+    efficiency_to_yaml,
+    kernel_demand,
+    kernel_latency_s,
+    load_efficiency,
+    quality_of,
+)
+from energybench.cost import Operand, conv2d_cost, elementwise_cost, matmul_cost
+from energybench.errors import MachineError
+from energybench.machine import load_machine
+
+H200 = load_machine("h200")
+
+
+def table(overlap=1.0, **quality):
+    made = Quality(**{"arithmetic": 0.5, "bandwidth": 0.25, "source": "made up"} | quality)
+    return Efficiency(name="made", about="made up", overlap=overlap, kernels={"gemm": {"float32": made}})
+
+
+def test_without_overlap_arithmetic_and_memory_times_add_to_the_launch():
+    op = matmul_cost(M=512, N=512, K=512)
+    arithmetic_s = 2 * 512**3 / (0.5 * H200.peak_flops_per_s["float32"])
+    memory_s = 3 * 512**2 * 4 / (0.25 * H200.bandwidth_bytes_per_s)
+    expected = H200.launch_s + arithmetic_s + memory_s
+    assert kernel_latency_s(op, H200, table(1.0)) == pytest.approx(expected)
+
+
+def test_with_great_overlap_the_longer_of_both_counts():
+    op = matmul_cost(M=4096, N=4096, K=4096)
+    arithmetic_s = 2 * 4096**3 / (0.5 * H200.peak_flops_per_s["float32"])
+    assert kernel_latency_s(op, H200, table(16.0)) == pytest.approx(H200.launch_s + arithmetic_s, rel=1e-3)
+
+
+def test_every_step_of_the_sum_behind_an_output_takes_its_time():
+    op = matmul_cost(M=2, N=2, K=1000)
+    with_steps = kernel_latency_s(op, H200, table(step_s=1e-8))
+    assert with_steps - kernel_latency_s(op, H200, table()) == pytest.approx(1000 * 1e-8)
+
+
+def test_half_empty_tensor_lanes_double_the_arithmetic_of_a_grouped_convolution():
+    shape = {"N": 1, "C": 64, "H": 8, "W": 8, "K": 64, "R": 3, "S": 3, "padding": 1, "groups": 16}
+    half = kernel_demand(conv2d_cost(**shape, dtype="float16"), H200)  # 4 channels a group in 8 lanes
+    single = kernel_demand(conv2d_cost(**shape), H200)
+    ratio = H200.peak_flops_per_s["float32"] / H200.peak_flops_per_s["float16"]
+    assert half.arithmetic_s == pytest.approx(2 * single.arithmetic_s * ratio)
+
+
+def test_a_class_without_numbers_takes_those_of_its_nearest():
+    shipped = load_efficiency()
+    pooled = kernel_demand(elementwise_cost(inputs=[Operand((8,))], outputs=[Operand((8,))]), H200)
+    assert quality_of(shipped, pooled) is shipped.kernels["elementwise"]["float32"]
+
+
+def test_halves_on_a_machine_without_tensor_cores_run_like_float32():
+    op = matmul_cost(M=64, N=64, K=64, dtype="float16")
+    assert kernel_demand(op, load_machine("p100-pcie")).arithmetic_kind == "float32"
+    assert kernel_demand(op, H200).arithmetic_kind == "float16"
+
+
+def test_a_class_without_numbers_or_neighbours_is_an_error_that_names_it():
+    with pytest.raises(MachineError, match="conv_dense"):
+        quality_of(table(), kernel_demand(conv2d_cost(N=1, C=8, H=8, W=8, K=8, R=3, S=3), H200))
+
+
+def test_the_shipped_table_says_of_every_number_where_it_comes_from_and_survives_a_round_trip():
+    shipped = load_efficiency()
+    qualities = [q for kinds in shipped.kernels.values() for q in kinds.values()]
+    assert all(q.source for q in qualities)
+    assert {"conv_dense", "conv_grouped", "conv_depthwise", "conv_pointwise", "gemm", "elementwise"} <= set(
+        shipped.kernels
+    )
+    assert efficiency_from_yaml(efficiency_to_yaml(shipped), origin="again") == shipped
+
+
+def test_a_wrong_table_names_file_and_field():
+    text = efficiency_to_yaml(table()).replace("bandwidth: 0.25", "bandwidth: -1")
+    with pytest.raises(MachineError, match=r"mine\.yaml, field kernels\.gemm\.float32\.bandwidth"):
+        efficiency_from_yaml(text, origin="mine.yaml")
+    with pytest.raises(MachineError, match="no kernel efficiencies are called 'cudnn'"):
+        load_efficiency("cudnn")

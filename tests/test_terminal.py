@@ -1,0 +1,118 @@
+"""The words in the terminal: the answer first, 80 columns, colour only where it is wanted, names never obeyed."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import sys
+
+import pandas as pd
+import pytest
+from report_example import example_summary, renamed
+
+from energybench.report.terminal import print_summary, render_summary
+
+HOSTILE = "\x1b]0;owned\x07[bold red]E2GC[/] \x1b[2J\nG=8\u202e"
+
+
+@pytest.mark.parametrize("width", [50, 72, 80, 120])
+def test_no_line_of_the_tables_is_wider_than_the_terminal(width: int) -> None:
+    for full in (False, True):
+        lines = render_summary(example_summary(full=full), width=width).splitlines()
+        paths = ("page", "data", "plots", "next")  # must stay whole to be copied
+        assert max(len(line) for line in lines if not line.startswith(paths)) <= width
+
+
+def test_the_answer_comes_before_the_table() -> None:
+    text = render_summary(example_summary())
+    assert text.splitlines()[0].startswith("gconv on Simulated NVIDIA H200, 6 cases")
+    assert text.index("At matched MACs") < text.index("variant")
+
+
+def test_the_table_holds_joules_ratio_latency_watts_and_marks_the_least() -> None:
+    summary = example_summary()
+    lines = render_summary(summary).splitlines()
+    head = next(line for line in lines if line.startswith("variant"))
+    assert head.split() == ["variant", "µJ/inference", "ratio", "[95", "%]", "ns/inference", "W", "q"]
+    least = summary.totals.loc[summary.totals["energy_per_inference_j"].idxmin()]
+    marked = [line for line in lines if " * " in line]
+    assert len(marked) == 1
+    assert marked[0].startswith(least["variant"])
+    assert f"{least['power_w']:.0f}" in marked[0]
+    assert next(line for line in lines if line.startswith("FgGC g=32")).split()[5] == "baseline"
+
+
+def test_colour_is_only_there_when_asked_for() -> None:
+    assert "\x1b" not in render_summary(example_summary(), color=False)
+    assert "\x1b[" in render_summary(example_summary(), color=True)
+
+
+def test_a_pipe_gets_plain_text_that_ends_with_a_newline(capsys: pytest.CaptureFixture[str]) -> None:
+    print_summary(example_summary())
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert out.endswith("\n")
+
+
+def test_an_ascii_terminal_gets_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    print_summary(example_summary())
+    sys.stdout.flush()
+    text = raw.getvalue().decode("ascii")
+    assert "+-" in text
+    assert "?" not in text
+
+
+def test_names_from_a_suite_are_shown_and_not_obeyed() -> None:
+    text = render_summary(renamed(example_summary(), "E2GC G=8", HOSTILE))
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert "\u202e" not in text
+    assert "[bold red]E2GC[/]" in text, "markup is text"
+
+
+def test_the_legend_explains_the_marks_that_occur_and_no_others() -> None:
+    summary = example_summary()
+    flagged = dataclasses.replace(summary, totals=summary.totals.assign(flags="throttled"))
+    text = render_summary(flagged, width=200)
+    assert "T heat or hardware slowed the clocks" in text
+    assert "the interval is wider" not in text
+
+
+def test_few_shapes_are_listed_with_measured_and_modelled_optimum() -> None:
+    row = example_summary().group_size.iloc[0]
+    text = render_summary(example_summary(), width=100)
+    assert f"C=256 28x28, batch 32, float16: measured {row['measured_optimum']}" in text
+    assert f"thesis {row['thesis_optimum']}, physical {row['physical_optimum']}, knee {row['knee']}" in text
+
+
+def test_many_shapes_are_counted() -> None:
+    text = " ".join(render_summary(example_summary(full=True)).split())
+    assert "of 52 shapes" in text
+    summary = example_summary(full=True)
+    hits = sum(str(8) in str(s).split() for s in summary.group_size["measured_set"])
+    assert f"thesis {hits}/52" in text
+
+
+def test_without_joules_the_table_is_about_latency_and_the_reason_is_said() -> None:
+    text = " ".join(render_summary(example_summary(energy=False, simulated=False)).split())
+    assert "this CPU exposes no RAPL counters" in text
+    assert "J/inference" not in text
+    assert "energybench doctor" in text
+
+
+def test_failed_cases_are_counted_with_an_example_and_its_reason() -> None:
+    summary = example_summary()
+    status = pd.Series(["failed", *["ok"] * 5])
+    failed = dataclasses.replace(summary, cases=summary.cases.assign(status=status, reason="out of memory"))
+    text = " ".join(render_summary(failed).split())
+    assert "5 of 6 cases" in text
+    assert "1 case failed, e.g. FgGC g=8" in text
+    assert "out of memory" in text
+
+
+def test_it_ends_with_where_the_files_are_and_what_to_type_next() -> None:
+    tail = render_summary(example_summary()).splitlines()[-4:]
+    assert tail[0] == "page  results/gconv-example/report.html"
+    assert tail[-1].startswith("next  energybench run gconv --gpu 0")
