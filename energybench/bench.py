@@ -19,6 +19,12 @@ from energybench.workload import WorkPlan
 
 FEED_S = 0.05
 """A loop is fed at least this often."""
+AHEAD_S = 0.1
+"""Work kept queued while polling coarsely: twice the longest pause, so that a late wake-up leaves no gap."""
+AHEAD_AT_EDGES_S = 0.02
+"""Work kept queued while polling densely: it must be waited for when the loop ends."""
+EARLY_POLLS = 5
+"""Dense polling begins this many intervals before the tick that is waited for."""
 LOST_TICK = 3
 """Waiting longer than this many tick periods for a tick means that the counter stands still."""
 
@@ -82,7 +88,8 @@ def poll_window(bench: Bench, loop: Loop | None, readings: list[Reading], interi
     counting = bench.metered and ENERGY in bench.kinds
     if counting and not _poll_to_tick(bench, loop, readings):
         flags.append("counter-stale")
-    poll_until(bench, loop, readings, clock.now_s() + interior_s)
+    early_s = EARLY_POLLS * plan.edge_poll_s if counting else 0.0
+    poll_until(bench, loop, readings, clock.now_s() + interior_s - early_s)
     if counting and not flags and not _poll_to_tick(bench, loop, readings):
         flags.append("counter-stale")
     return flags
@@ -99,7 +106,7 @@ def _poll_to_tick(bench: Bench, loop: Loop | None, readings: list[Reading]) -> b
             if last is not None and reading.value != last:
                 return True
             last = reading.value
-        _feed_until(bench, loop, clock.now_s() + plan.edge_poll_s)
+        _feed_until(bench, loop, clock.now_s() + plan.edge_poll_s, AHEAD_AT_EDGES_S)
     return False
 
 
@@ -109,14 +116,14 @@ def poll_until(bench: Bench, loop: Loop | None, readings: list[Reading], time_s:
     while clock.now_s() < time_s:
         if bench.metered:
             readings.extend(_read(bench, None))
-        _feed_until(bench, loop, min(clock.now_s() + bench.plan.poll_s, time_s))
+        _feed_until(bench, loop, min(clock.now_s() + bench.plan.poll_s, time_s), AHEAD_S)
 
 
-def _feed_until(bench: Bench, loop: Loop | None, time_s: float) -> None:
+def _feed_until(bench: Bench, loop: Loop | None, time_s: float, ahead_s: float) -> None:
     clock = bench.device.clock
     while True:
         if loop is not None:
-            loop.feed()
+            loop.feed(ahead_s)
         now_s = clock.now_s()
         if now_s >= time_s:
             return

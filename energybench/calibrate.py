@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from energybench.analysis.calibration import CalibrationReport, Identified, Recording, identify, profile_of, report_of
+from energybench.analysis.calibration import Identified, Recording, identify
+from energybench.analysis.calibration_report import CalibrationReport, profile_of, report_of
 from energybench.analysis.calibration_words import verdict_lines, warning_lines
 from energybench.analysis.sensor_fit import step_reach_s
 from energybench.analysis.updates import Updates, published
@@ -133,12 +134,7 @@ def calibrate(
     streams, counter = report_of(recording, found)
     report = CalibrationReport(streams, counter, recording.duration_s, driver.poll_s, quick)
     verdict, warnings = tuple(verdict_lines(report)), tuple(warning_lines(report, recording))
-    return Calibration(
-        profile,
-        CalibrationReport(streams, counter, recording.duration_s, driver.poll_s, quick, verdict, warnings),
-        recording,
-        found,
-    )
+    return Calibration(profile, replace(report, verdict=verdict, warnings=warnings), recording, found)
 
 
 @dataclass

@@ -27,6 +27,8 @@ QUICK_WINDOWS = 4
 QUICK_COUNTER_WINDOW_S = 0.3
 QUICK_LATENCY_WINDOW_S = 0.1
 MIN_ITERATIONS = 10
+DRAIN_S = 0.06
+"""What is still queued when a loop is told to end."""
 GROWTH = 4
 """Blocks go on up to this multiple of the planned windows when the precision is not reached."""
 
@@ -69,8 +71,8 @@ class Plan:
 
     @property
     def loop_s(self) -> float:
-        """Expected length of one window's loop, ends included."""
-        return self.skip_s + self.align_s + self.window_s
+        """Expected length of one window's loop, ends included: a tick comes after half a period on average."""
+        return self.skip_s + self.align_s / 2 + self.window_s + DRAIN_S
 
     def as_record(self) -> dict[str, Any]:
         """The plan as JSON-able data."""

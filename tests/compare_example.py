@@ -64,7 +64,7 @@ def case_record(name: str, **given) -> CaseRecord:
     known = {
         "id": name, "variant": variant, "layer": "X", "point": fields, "comparison": point, "batch": 1,
         "dtype": "float16", "inputs": [{"shape": [1, 8]}], "baseline": "x", "work": name, "macs": 100, "params": 1,
-        "compulsory_bytes": 1,         "eager_bytes": 1, "peak_memory_bytes": 1,
+        "compulsory_bytes": 1, "eager_bytes": 1, "peak_memory_bytes": 1,
     }  # fmt: skip
     return CaseRecord.model_validate(known | given)
 
@@ -90,7 +90,8 @@ def written(
         )
         row = {"row": "case", "case": case.id, "variant": case.variant, "comparison": case.comparison,
                "work": case.work, "batch": case.batch, "dtype": case.dtype, "repeat": case.repeat,
-               "status": state, "reason": reason, "flags": "", "provenance": "simulated" if simulated else "measured", **case.point}  # fmt: skip
+               "status": state, "reason": reason, "flags": "",
+               "provenance": "simulated" if simulated else "measured", **case.point}  # fmt: skip
         if seconds:
             row["loop_latency_s"] = sum(seconds) / len(seconds)
         if joules:

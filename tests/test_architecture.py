@@ -108,6 +108,7 @@ def test_no_module_is_a_drawer_for_odds_and_ends(path):
 COMMANDS = (
     ["--help"],
     ["run", "--help"],
+    ["compare", "--help"],
     ["--version"],
     ["list"],
     ["show", "gconv"],

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from compare_example import FLAT, case_record, simulate, written
+from compare_example import FLAT, SUITE, case_record, simulate, written
 
 from energybench.analysis.compare import compare_runs, compare_variants
 from energybench.analysis.gate import judge, parse_gate
@@ -151,3 +151,16 @@ def test_colour_is_written_only_where_it_is_wanted(runs, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert out.startswith("A  old")
     assert "\x1b" not in out
+
+
+def test_declared_pairs_are_counted_apart_from_what_differs_in_macs_by_design(tmp_path):
+    text = SUITE.replace(
+        "input:", "  dense: {layer: GroupConv2d, args: {channels: $channels, kernel_size: 3, groups: 1}}\ninput:"
+    )
+    shown = flat(render_comparison(compare_variants(simulate(tmp_path / "run", suite=text, quick=True))))
+    assert re.search(r"declared pairs, energy: \d+ less", shown)
+    assert re.search(r"others, energy: \d+ less", shown)
+
+
+def test_a_factor_shows_the_digits_of_its_half_width():
+    assert re.search(r"×3\.00\d ±0\.00\d slower", render_comparison(two(seconds=3.0)))

@@ -30,7 +30,7 @@ def prepared(device):
 def test_a_loop_runs_until_it_is_stopped_and_stamps_its_progress(device, prepared):
     loop = device.loop(prepared)
     device.clock.sleep_until(device.clock.now_s() + 0.1)
-    loop.feed()
+    loop.feed(0.1)
     stamps = loop.stop()
     assert stamps[0].iterations == 0
     assert stamps[-1].iterations > 100

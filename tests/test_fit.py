@@ -1,12 +1,13 @@
-"""What a run says about its machine: the hidden constants of simulated boards, and honest silence where it says nothing."""
+"""What a run says about its machine: hidden constants of simulated boards, and silence where it says nothing."""
 
 import pytest
 from quiet import measured
 
 from energybench.analysis.book import Book
-from energybench.analysis.fit import fit_lines, fit_run, run_points
+from energybench.analysis.fit import fit_run, run_points
 from energybench.analysis.fit_energy import EnergyPoint, fit_energy
 from energybench.analysis.fit_latency import LatencyPoint, fit_latency
+from energybench.analysis.fit_text import fit_lines
 from energybench.analysis.kernel_efficiency import Efficiency, Quality, kernel_latency_s
 from energybench.analysis.predict import predict_work
 from energybench.cost import Operand, conv2d_cost, elementwise_cost, matmul_cost

@@ -66,11 +66,17 @@ def test_only_an_interval_wholly_beyond_the_limit_fails():
 
 
 @pytest.mark.parametrize("interval", [(1.029, 1.05), (0.9, 1.2)])
-def test_an_interval_that_holds_the_limit_is_counted_and_passes(interval):
-    result = judge(comparison(row("unsure", change(*interval))), [ENERGY])
+def test_an_interval_that_holds_the_limit_is_counted_and_does_not_fail(interval):
+    result = judge(comparison(row("unsure", change(*interval)), row("fine", change(0.99, 1.01))), [ENERGY])
     assert result.exit_code == 0
     assert "passed" in result.lines[0]
     assert "1 undecided" in result.lines[0]
+
+
+def test_a_gate_that_decided_nothing_does_not_call_itself_passed():
+    result = judge(comparison(row("unsure", change(0.9, 1.2))), [ENERGY])
+    assert result.exit_code == 0
+    assert result.lines[0].startswith("gate energy:3%: NOT DECIDED")
 
 
 def test_strict_fails_what_is_undecided():

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -57,8 +58,15 @@ class Beat:
 
 
 def beat_of_counter(
-    ticks: Updates, wave: Wave, stream: Updates, fit: StreamFit, *, block_s: float,
-    start_s: float, stop_s: float, delay_s: float = 0.0,
+    ticks: Updates,
+    wave: Wave,
+    stream: Updates,
+    fit: StreamFit,
+    *,
+    block_s: float,
+    start_s: float,
+    stop_s: float,
+    delay_s: float = 0.0,
 ) -> Beat | None:
     """Judge an energy counter.
 
@@ -94,7 +102,7 @@ def beat_of_stream(
     if len(marks) < FEWEST_BLOCKS + 1 or not fit.swing_w:
         return None
     edges = times[marks]
-    power_w = np.array([values[a + 1 : b + 1].mean() for a, b in zip(marks[:-1], marks[1:], strict=True)])
+    power_w = np.array([values[a + 1 : b + 1].mean() for a, b in pairwise(marks)])
     truth = wave.share(edges[:-1] - fit.delay_s, edges[1:] - fit.delay_s)
     return _judged(edges, truth, power_w, stream, wave, fit)
 

@@ -57,6 +57,10 @@ class Book:
         summed = self.record.summed_axis
         return {k: v for k, v in case.point.items() if k not in summed or isinstance(v, str)}
 
+    def kept_text(self, case: CaseRecord) -> str:
+        """The same in words."""
+        return " ".join(f"{k}={v}" for k, v in self.kept_fields(case).items())
+
     def network(self, case: CaseRecord) -> str:
         """The text fields of the summed axis: what tells networks apart."""
         summed = self.record.summed_axis

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from energybench.analysis.beat import ALL, PART
-from energybench.analysis.calibration import CalibrationReport, CounterReport, Estimate, Recording, StreamReport
+from energybench.analysis.calibration import Recording
+from energybench.analysis.calibration_report import CalibrationReport, CounterReport, Estimate, StreamReport
 from energybench.sensor import SensorProfile
 
 FULL_COVERAGE = 0.95
@@ -42,7 +43,9 @@ def warning_lines(report: CalibrationReport, recording: Recording) -> Iterator[s
         if stream.span_s.value is None:
             yield f"span and delay of the {title} could not be identified: it hardly followed the load"
         elif stream.misfit is not None and stream.misfit > MISFIT:
-            yield f"the model misses the {title} by {stream.misfit:.1%} of its swing: this sensor does more than averaging"
+            yield f"the model misses the {title} by {stream.misfit:.1%} of its swing: it does more than averaging"
+    if not report.reliable:
+        yield "the load did not follow its commands closely enough: quiet the machine and calibrate again"
     for fault, count in sorted(recording.faults.items()):
         yield f"{count} of {recording.polls} polls were dropped: {fault}"
     counter = report.counter
@@ -59,7 +62,10 @@ def calibration_lines(report: CalibrationReport, profile: SensorProfile) -> Iter
     """The page that `energybench calibrate` prints."""
     yield f"{profile.title} ({profile.scope}), {report.duration_s:.0f} s, polled every {report.poll_s * 1e3:.3g} ms"
     yield ""
-    yield f"{'source':22} {'refresh ms':>14} {'span ms':>14} {'delay ms':>12} {'rise ms':>10} {'coverage':>9} {'noise':>7} {'corr.':>6}"
+    heads = (
+        f"{'refresh ms':>14} {'span ms':>14} {'delay ms':>12} {'rise ms':>10} {'coverage':>9} {'noise':>7} {'corr.':>6}"
+    )
+    yield f"{'source':22} {heads}"
     for s in report.streams:
         if s.same_as:
             yield f"{_TITLES[s.kind]:22} same stream as the {_TITLES[s.same_as]}"

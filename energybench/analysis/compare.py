@@ -106,29 +106,35 @@ def compare_variants(summary: Summary, *, margin: float = MARGIN) -> Comparison:
 
 @dataclass(frozen=True)
 class _Opened:
-    """A run as far as it is needed here: its record, windows by measurement, and which cases have trusted joules."""
+    """A run as far as it is needed here.
+
+    Attributes:
+        record: its record.
+        windows: (seconds, joules) per iteration of every window, by measurement; joules NaN where there are none.
+        reasons: cases without joules that can be trusted, and why.
+    """
 
     record: RunRecord
-    windows: Mapping[tuple[str, str], pd.DataFrame]
+    windows: Mapping[tuple[str, str], Sequence[tuple[float, float]]]
     reasons: Mapping[str, str]
 
     @classmethod
     def of(cls, summary: Summary) -> _Opened:
-        frames = {(str(c), str(w)): f for (c, w), f in summary.windows.groupby(["comparison", "work"], sort=False)}
+        windows: dict[tuple[str, str], list[tuple[float, float]]] = {}
+        values = summary.windows[["loop_latency_s", "energy_per_iteration_j"]].astype(float).to_numpy().tolist()
+        places = zip(summary.windows["comparison"], summary.windows["work"], strict=True)
+        for (comparison, work), (seconds, joules) in zip(places, values, strict=True):
+            windows.setdefault((str(comparison), str(work)), []).append((seconds, joules))
         lacking = summary.cases[summary.cases["energy_per_inference_j"].isna()].fillna({"reason": ""})
-        return cls(
-            summary.run.record, frames, {str(r.case): str(r.reason) or "no joules" for r in lacking.itertuples()}
-        )
+        reasons = {str(case.case): str(case.reason) or "no joules" for case in lacking.itertuples()}
+        return cls(summary.run.record, windows, reasons)
 
     def term(self, case: CaseRecord, *, joules: bool) -> Windows:
+        """The windows of ``case``; with ``joules`` only those that have them."""
         key = self.record.measured_as.get(case.comparison, case.comparison), case.work
-        frame = self.windows[key]
-        if joules:
-            frame = frame[frame["energy_per_iteration_j"].notna()]
-        seconds = tuple(frame["loop_latency_s"].tolist())
-        return Windows(
-            " ".join(key), case.repeat, seconds, tuple(frame["energy_per_iteration_j"].tolist()) if joules else ()
-        )
+        values = [(t, e) for t, e in self.windows[key] if not joules or not math.isnan(e)]
+        seconds, energies = zip(*values, strict=True)
+        return Windows(" ".join(key), case.repeat, seconds, energies if joules else ())
 
 
 @dataclass(frozen=True)
@@ -176,9 +182,11 @@ class _Pair:
         for old, new in members:
             if old.macs != new.macs:
                 yield f"not the same work: MACs x {new.macs / old.macs:.3g}" if old.macs else "not the same work"
-            for run, case, side in ((self.a, old, "A"), (self.b, new, "B")):
-                if case.id in run.reasons:
-                    yield f"{side}: {run.reasons[case.id]}"
+            was, now = self.a.reasons.get(old.id, ""), self.b.reasons.get(new.id, "")
+            if was and was == now:
+                yield f"A and B: {was}"
+                continue
+            yield from (f"{side}: {reason}" for side, reason in (("A", was), ("B", now)) if reason)
 
 
 def _variant_row(row: Mapping[Any, Any], margin: float) -> ComparedRow:
@@ -195,6 +203,7 @@ def _variant_row(row: Mapping[Any, Any], margin: float) -> ComparedRow:
         latency=_variant_change(row, "latency", margin, has_smallest=not has_energy),
         energy=_variant_change(row, "energy", margin, has_smallest=True),
         power=None,
+        matched=row["kind"] == "matched",
     )
 
 

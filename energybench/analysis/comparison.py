@@ -60,6 +60,7 @@ class ComparedRow:
         energy: joules per inference; None where one side has none.
         power: mean power while looping; energy over latency. None without joules, and between variants.
         note: what a reader must know of this row.
+        matched: whether the suite declares the two variants a pair at matched MACs.
     """
 
     scope: Literal["case", "total"]
@@ -72,6 +73,7 @@ class ComparedRow:
     energy: Change | None
     power: Change | None
     note: str = ""
+    matched: bool = False
 
     def change(self, quantity: Quantity) -> Change | None:
         """The change of one quantity."""

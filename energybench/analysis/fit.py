@@ -7,14 +7,14 @@ Joules and latencies of every piece of work are explained by two models with few
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from energybench.analysis.book import Book
 from energybench.analysis.fit_energy import BYTE, FLOP, STATIC, EnergyFit, EnergyPoint, UnitEnergy, fit_energy
-from energybench.analysis.fit_latency import FittedConstant, LatencyFit, LatencyPoint, fit_latency
+from energybench.analysis.fit_latency import LatencyFit, LatencyPoint, fit_latency
 from energybench.analysis.kernel_efficiency import Efficiency, Quality, kernel_latency_s
 from energybench.cost import OperatorCost
 from energybench.errors import RunFolderError
@@ -136,44 +136,6 @@ def run_points(book: Book) -> list[Point]:
         for work, values in latencies.items()
         if values and book.operators.get(work) and any(op.bytes for op in book.operators[work])
     ]
-
-
-def fit_lines(fit: Fit) -> Iterator[str]:
-    """The fit as plain lines: constants with intervals or reasons, then errors of work left out."""
-    yield f"fit of {fit.run_name} on {fit.base.title}"
-    yield ""
-    if fit.energy is None:
-        yield "no joules in this run: unit energies stay as in the sheet"
-    else:
-        yield f"unit energies from {fit.energy.works} pieces of work, left over {fit.energy.relative_error:.1%}"
-        yield from (f"  {line}" for line in map(_energy_line, fit.energy.constants))
-    yield ""
-    yield f"latencies, left over {fit.latency.relative_error:.1%}, overlap p = {fit.efficiency.overlap:g}" + (
-        f"; {fit.capped} pieces of work at the power limit left out" if fit.capped else ""
-    )
-    yield from (f"  {line}" for line in map(_latency_line, fit.latency.constants))
-    yield ""
-    yield "mean relative errors of work left out"
-    yield f"  {'family':22} {'works':>5} {'latency':>8} {'joules at that latency':>23} {'joules':>8}"
-    for e in fit.errors:
-        cells = (_percent(e.latency), _percent(e.energy_given_latency), _percent(e.energy))
-        yield f"  {e.family:22} {e.works:5} {cells[0]:>8} {cells[1]:>23} {cells[2]:>8}"
-
-
-def _energy_line(constant: UnitEnergy) -> str:
-    if constant.value is None:
-        return f"{constant.name:40} not identifiable: {constant.reason}"
-    return f"{constant.name:40} {constant.value:11.4g}   95 %: {constant.low:.4g} to {constant.high:.4g}"
-
-
-def _latency_line(constant: FittedConstant) -> str:
-    if not constant.known:
-        return f"{constant.name:40} not identifiable: {constant.reason}"
-    return f"{constant.name:40} {constant.value:11.4g}   95 %: {constant.low:.4g} to {constant.high:.4g}"
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.1%}"
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -136,10 +136,10 @@ def _constants(
     active = np.flatnonzero(solution > 0)
     degrees = len(matrix) - len(active)
     blended = _blended(matrix, names, active)
-    inverse = np.linalg.pinv(matrix[:, active].T @ matrix[:, active], hermitian=True)
+    inverse: Array = np.asarray(np.linalg.pinv(matrix[:, active].T @ matrix[:, active], hermitian=True), dtype=float)
     half = np.full(len(names), np.inf)
     if degrees > 0:
-        error = np.sqrt(np.diag(inverse) * distance**2 / degrees)
+        error = np.sqrt(np.diag(inverse)) * (distance / np.sqrt(degrees))
         half[active] = float(stats.t.ppf(0.5 + CONFIDENCE / 2, degrees)) * error
     found = []
     for column, name in enumerate(names):

@@ -122,7 +122,7 @@ class _Table:
             1 / overlap
         )
         kernels_s = value["launch_s"] + self.groups * value["group_s"] + self.steps * of_class["step_s"] + both_s
-        return np.bincount(self.point, kernels_s, minlength=len(self.measured_s))
+        return np.asarray(np.bincount(self.point, kernels_s, minlength=len(self.measured_s)), dtype=np.float64)
 
 
 def fit_latency(

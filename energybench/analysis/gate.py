@@ -133,7 +133,8 @@ def _outcome(gate: Gate, judged: _Judged, comparison: Comparison, *, strict: boo
         counts.append(f"{judged.without} without {gate.quantity} or interval")
     if lost:
         counts.append(f"{len(lost)} not measured")
-    lines = [f"gate {gate}: {'FAILED' if failed else 'passed'}: {', '.join(counts)}"]
+    word = "FAILED" if failed else "passed" if judged.fine else "NOT DECIDED"
+    lines = [f"gate {gate}: {word}: {', '.join(counts)}"]
     lines += _named("worse", judged.worse)
     lines += _named("undecided", judged.undecided)
     lines += _named("not measured", lost)

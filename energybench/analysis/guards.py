@@ -65,7 +65,9 @@ def alias_bound(
     return bias_w / power_w / math.sqrt(max(phases, 1))
 
 
-def longest_safe_iteration_s(power_w: float, idle_w: float, sensor: SensorProfile, kind: str, precision: float) -> float:
+def longest_safe_iteration_s(
+    power_w: float, idle_w: float, sensor: SensorProfile, kind: str, precision: float
+) -> float:
     """The longest iteration whose alias bound stays within the wanted precision; infinite where there is none."""
     stream = _sampled_stream(sensor, kind)
     swing = 1 - idle_w / power_w
@@ -95,7 +97,7 @@ class ObserverEffect:
     @property
     def small(self) -> bool:
         """The effect is known to be within the limit."""
-        return 1 - OBSERVER_LIMIT <= self.ratio.low and self.ratio.high <= 1 + OBSERVER_LIMIT
+        return abs(self.ratio.low - 1) <= OBSERVER_LIMIT and abs(self.ratio.high - 1) <= OBSERVER_LIMIT
 
     @property
     def significant(self) -> bool:
@@ -122,7 +124,7 @@ def observer_effect(dense_s: Sequence[float], sparse_s: Sequence[float]) -> Obse
     dense, sparse = np.log(dense_s), np.log(sparse_s)
     if len(dense) == len(sparse):
         return ObserverEffect(exp_interval(dense - sparse))
-    return ObserverEffect(summed([contrast(dense), contrast(-sparse)]))
+    return ObserverEffect(summed([contrast(dense.tolist()), contrast((-sparse).tolist())]))
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ class KernelDemand:
         arithmetic_kind: ``float32``, ``float16`` (tensor cores) or ``int8``.
         arithmetic_s: seconds at peak, lanes filled up.
         memory_s: seconds at full bandwidth.
-        steps: length of the sum behind one output.
+        steps: length of the sum behind one output; 0 for depthwise convolutions, whose chain is shorter than a launch.
         groups: of a grouped convolution, else 0.
     """
 
@@ -137,7 +137,7 @@ def kernel_demand(op: OperatorCost, machine: Machine) -> KernelDemand:
         padding = quantised(op.group_size, lanes) / op.group_size if lanes > 1 else 1.0
         arithmetic_s = padding * op.flops / peak_for(machine, op.dtype)
         outputs = op.write_bytes / DTYPE_BYTES[op.dtype]
-        steps = op.macs / outputs if outputs else 0.0
+        steps = op.macs / outputs if outputs and op.family != "conv_depthwise" else 0.0
         kind = rate_dtype(machine, op.dtype)
     kind = ARITHMETIC.get(kind, kind)
     return KernelDemand(
@@ -185,7 +185,7 @@ def kernel_latency_s(op: OperatorCost, machine: Machine, efficiency: Efficiency)
     longest_s = max(arithmetic_s, memory_s)
     power = efficiency.overlap
     both_s = longest_s * ((arithmetic_s / longest_s) ** power + (memory_s / longest_s) ** power) ** (1 / power)
-    return launch_s + demand.groups * efficiency.group_s + demand.steps * quality.step_s + both_s
+    return float(launch_s + demand.groups * efficiency.group_s + demand.steps * quality.step_s + both_s)
 
 
 def load_efficiency(name_or_path: str | Path = DEFAULT) -> Efficiency:

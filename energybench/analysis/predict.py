@@ -62,6 +62,19 @@ class Prediction:
         """Mean power."""
         return self.energy.total_j / self.latency_s
 
+    def as_record(self) -> dict[str, float]:
+        """What ``run.json`` keeps of it: the layout of a simulated run's truth, and the expected errors."""
+        return {
+            "latency_s": self.latency_s,
+            "power_w": self.power_w,
+            "energy_per_iteration_j": self.energy_per_iteration_j,
+            "operations_j": self.energy.operations_j,
+            "bytes_j": self.energy.bytes_j,
+            "static_j": self.energy.static_j,
+            "latency_error": self.latency_error,
+            "energy_error": self.energy_error,
+        }
+
 
 def predictions(plans: Iterable[Planned], machine: Machine, efficiency: Efficiency) -> dict[str, Prediction]:
     """A prediction for every distinct piece of work that has kernels.

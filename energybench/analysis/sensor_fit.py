@@ -1,6 +1,6 @@
 """What does one power stream show of a load that went on and off? Span, delay and rise of a sensor, without a meter.
 
-    reading at update k  =  off + swing x mean of the load over (u_k - delay - span, u_k - delay), then a first-order rise
+    reading k = off + swing x mean of the load over (u_k - delay - span, u_k - delay), then a first-order rise
 
 The load's own edges are known, so its exact mean over any span is, and span and delay are what makes the model fit
 best: on a grid first, so that no local optimum traps it, then by Nelder-Mead. Levels, and a slow drift of them as the
@@ -68,9 +68,7 @@ class StreamFit:
         return _seen(updates, load, self.span_s, self.delay_s, self.rise_s)
 
 
-def fit_stream(
-    updates: Updates, load: Load, *, reach_s: float, groups: np.ndarray | None = None
-) -> StreamFit | None:
+def fit_stream(updates: Updates, load: Load, *, reach_s: float, groups: np.ndarray | None = None) -> StreamFit | None:
     """Span, delay and rise of a stream; None with fewer than twelve updates.
 
     Args:
@@ -194,7 +192,9 @@ class _Problem:
         member = self.member[chosen]
         design = np.column_stack([self.drift[chosen], member, member * seen[:, None]]) * self.weights[chosen, None]
         target = self.updates.values[chosen] * self.weights[chosen]
-        levels = np.linalg.lstsq(design.T @ design, design.T @ target, rcond=None)[0]  # few columns: fast and one thread
+        levels = np.linalg.lstsq(design.T @ design, design.T @ target, rcond=None)[
+            0
+        ]  # few columns: fast and one thread
         return target - design @ levels, levels
 
     def _best(self, starts: Sequence[tuple[float, ...]], count: int) -> list[tuple[float, ...]]:

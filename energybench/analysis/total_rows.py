@@ -56,9 +56,8 @@ def pair_rows(book: Book) -> list[Row]:
 
 def _total_row(book: Book, cases: Sequence[CaseRecord], rows: Sequence[Row]) -> Row:
     first = cases[0]
-    kept = book.kept_fields(first)
-    place = " ".join(f"{k}={v}" for k, v in kept.items())
-    row: Row = kept | {
+    place = book.kept_text(first)
+    row: Row = book.kept_fields(first) | {
         "row": "total",
         "case": f"total {first.variant} | {place}",
         "variant": first.variant,
@@ -106,7 +105,7 @@ def _pair_row(book: Book, cases: Sequence[CaseRecord], others: Sequence[CaseReco
     row: Row = {
         "scope": scope,
         "network": book.network(first),
-        "comparison": first.comparison if scope == "case" else "",
+        "comparison": first.comparison if scope == "case" else book.kept_text(first),
         "variant": first.variant,
         "against": others[0].variant,
         "kind": kind,

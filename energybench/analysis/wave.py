@@ -73,7 +73,8 @@ class Wave:
         knots = np.column_stack([self.starts_s, self.stops_s]).ravel()
         done = np.cumsum(self.stops_s - self.starts_s)
         totals = np.column_stack([np.concatenate(([0.0], done[:-1])), done]).ravel()
-        return np.interp(times_s, knots, totals)
+        on_s: np.ndarray = np.interp(times_s, knots, totals)
+        return on_s
 
     def share(self, start_s: np.ndarray | float, stop_s: np.ndarray | float) -> np.ndarray:
         """Share of the time between two times that the load was on."""

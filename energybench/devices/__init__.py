@@ -57,8 +57,8 @@ class Prepared(Protocol):
 class Loop(Protocol):
     """A running gapless loop."""
 
-    def feed(self) -> None:
-        """Keep enough work queued that the device does not run dry for the next 0.1 s."""
+    def feed(self, ahead_s: float) -> None:
+        """Keep enough work queued that the device does not run dry for the next ``ahead_s`` seconds."""
 
     def stop(self) -> Sequence[Stamp]:
         """End the loop after what is queued; returns its stamps, the first with zero iterations.

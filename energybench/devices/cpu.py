@@ -54,7 +54,7 @@ class CpuLoop:
         self._thread = threading.Thread(target=self._run, name="energybench-loop", daemon=True)
         self._thread.start()
 
-    def feed(self) -> None:
+    def feed(self, ahead_s: float) -> None:  # noqa: ARG002  (the protocol's)
         """Nothing to queue: the worker feeds itself; only looks whether it still lives."""
         if self._error is not None:
             self.stop()

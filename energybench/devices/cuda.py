@@ -22,8 +22,8 @@ from energybench.workload import Built, WorkPlan, build, disagreement
 CHUNK_S = 5e-3
 """Length of one replay: 1000 times the launch of a graph, short beside any sensor's refresh."""
 
-QUEUED_S = 0.15
-"""Work kept queued ahead, longer than the longest pause between two polls of the meter."""
+FIRST_S = 0.1
+"""Work queued when a loop begins."""
 
 MAX_NODES = 20_000
 SHORT_S = 50e-6
@@ -79,22 +79,22 @@ class CudaLoop:
         self._work = prepared
         self._events: list[torch.cuda.Event] = []
         self._pending: deque[torch.cuda.Event] = deque()
-        chunk_s = max(prepared.iteration_s * prepared.chunk, 1e-6)
-        self._depth = max(2, math.ceil(QUEUED_S / chunk_s))
+        self._chunk_s = max(prepared.iteration_s * prepared.chunk, 1e-6)
         self._begin = torch.cuda.Event(enable_timing=True)
         with torch.cuda.stream(prepared.stream):
             prepared.stream.synchronize()
             self._begin.record(prepared.stream)
             self._begin.synchronize()
         self._begin_s = clock.now_s()
-        self.feed()
+        self.feed(FIRST_S)
 
-    def feed(self) -> None:
-        """Queue chunks until enough of them wait."""
+    def feed(self, ahead_s: float) -> None:
+        """Queue chunks until ``ahead_s`` seconds of them wait, two at least."""
+        depth = max(2, math.ceil(ahead_s / self._chunk_s))
         while self._pending and self._pending[0].query():
             self._pending.popleft()
         with torch.cuda.stream(self._work.stream):
-            while len(self._pending) < self._depth:
+            while len(self._pending) < depth:
                 self._work.run_chunk()
                 event = torch.cuda.Event(enable_timing=True)
                 event.record(self._work.stream)

@@ -9,8 +9,8 @@ from energybench.journal import RunRecord
 from energybench.report.style import plain
 
 MODELS = (
-    " Vertical lines are the analytic optima: the paper's thesis as we reconstruct it, the physical model on the machine "
-    "sheet, and the roofline knee."
+    " Vertical lines are the analytic optima: the paper's thesis as we reconstruct it, the physical model on the "
+    "machine sheet, and the roofline knee."
 )
 RING = " The ring is the least joules, the band the group sizes that cannot be told from it."
 
@@ -96,7 +96,8 @@ def waterline() -> str:
     return (
         "Areas are time. Width is arithmetic at peak, the waterline is at 1; what stands above it (paler) is lost to "
         "memory, and up to the measured line (grey) to the kernel. ETA is the attainable efficiency of the sequence, "
-        "ETA_roof what one roofline on the totals would promise (never less), C the efficiency that was reached."
+        "ETA_roof what one roofline on the totals would promise (never less), C the efficiency that was reached. "
+        "Bars too tall for a panel run off its top."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -142,7 +143,7 @@ def _signed(ratio: float, half: float | None) -> str:
     spread = None if half is None else half * scale
     places = 2 if factor else 1
     if spread is not None and spread > 0:
-        places = 0 if spread >= 10 else 1 if spread >= 1 else 2
+        places = min(3 if factor else 2, max(0, 1 - math.floor(math.log10(spread))))
     text = f"{abs(value):.{places}f}"
     sign = "×" if factor else "" if float(text) == 0 else "−" if value < 0 else "+"
     width = "" if spread is None else f" ±{spread:.{places}f}"
@@ -151,12 +152,11 @@ def _signed(ratio: float, half: float | None) -> str:
 
 def _summary(comparison: Comparison) -> Iterator[Text]:
     """Counts of the verdicts, the least change that would have shown, the gain, and what no interval holds."""
-    for scope in ("case", "total"):
-        rows = [row for row in comparison.rows if row.scope == scope]
+    for label, rows in _kinds(comparison):
         for quantity in QUANTITIES[:2]:
             changes = [change for row in rows if (change := row.change(quantity)) is not None]
             if changes:
-                yield Text(f"{scope}s, {quantity}: {_counted(changes, quantity, comparison.margin)}", style="bold")
+                yield Text(f"{label}, {quantity}: {_counted(changes, quantity, comparison.margin)}", style="bold")
     for quantity in QUANTITIES[:2]:
         seen = sorted(
             c.smallest for row in comparison.rows if (c := row.change(quantity)) and 0 < c.smallest < float("inf")
@@ -182,6 +182,17 @@ def _summary(comparison: Comparison) -> Iterator[Text]:
         yield Text(
             "± is 95 %, from mirrored pairs of windows; of twenty like cases one may seem to differ.", style="dim"
         )
+
+
+def _kinds(comparison: Comparison) -> Iterator[tuple[str, list[ComparedRow]]]:
+    """Rows whose verdicts may be counted together: declared pairs apart from what differs in MACs by design."""
+    for scope in ("case", "total"):
+        rows = [row for row in comparison.rows if row.scope == scope]
+        if comparison.kind == "runs":
+            yield f"{scope}s", rows
+        else:
+            yield f"{scope}s, declared pairs", [row for row in rows if row.matched]
+            yield f"{scope}s, others", [row for row in rows if not row.matched]
 
 
 def _counted(changes: Sequence[Change], quantity: str, margin: float) -> str:

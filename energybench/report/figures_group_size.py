@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import ScaledTranslation, Transform
 
 from energybench.report.operators import group_size_by_case
-from energybench.report.panels import grid, label, log_axis, point_label, spread_over, wrapped
+from energybench.report.panels import grid, label, legend_below, log_axis, point_label, spread_over, wrapped
 from energybench.report.style import FOAM, INK, MUTED, WARN, WATER, Palette, family_of, plain, styled, title, whiskers
 
 SHAPES_AT_MOST = 4
@@ -135,7 +135,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, measure: Measure, optimum: Mapping[Any,
 def _size_axis(ax: Axes, sizes: Any) -> None:
     ax.set_xscale("log", base=2)
     low, high = math.floor(math.log2(min(sizes))), math.ceil(math.log2(max(sizes)))
-    step = max(1, math.ceil((high - low) / 5))
+    step = max(1, math.ceil((high - low) / 4.5))
     ax.xaxis.set_major_locator(FixedLocator([2.0**i for i in range(low, high + 1, step)]))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -198,4 +198,4 @@ def _legend(figure: Figure, known: pd.DataFrame, palette: Palette, *, with_energ
         ring = Line2D([], [], color=WARN, marker="o", markerfacecolor="none", markersize=8, linestyle="")
         ring.set_label("least joules (band: may be as good)")
         handles.append(ring)
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)), fontsize=8)
+    legend_below(figure, handles)

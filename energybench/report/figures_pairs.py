@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from energybench.report import quantities
 from energybench.report.outcomes import Outcome, outcomes_of, relevant_pairs
 from energybench.report.panels import WIDTH_IN
-from energybench.report.style import FOAM, INK, MUTED, PAPER, Palette, styled, title, whiskers
+from energybench.report.style import FOAM, INK, MUTED, PAPER, Palette, plain, styled, title, whiskers
 
 ROWS_AT_MOST = 48
 TICKS = (
@@ -116,7 +116,7 @@ def _heading(ax: Axes, line: int, variant: str, against: str, outcomes: Sequence
     low, high = min(o.macs_ratio for o in outcomes), max(o.macs_ratio for o in outcomes)
     macs = f"{low:.3g}" if high / low < 1.0005 else f"{low:.3g} to {high:.3g}"
     ax.annotate(
-        f"{_short(variant)} against {_short(against)}",
+        f"{plain(variant, 24)} against {plain(against, 24)}",
         (0, line), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",
         va="center", weight="bold", color=palette.text(variant),
     )  # fmt: skip
@@ -143,7 +143,3 @@ def _apart(ax: Axes, line: int, outcome: Outcome) -> None:
     if outcome.apart:
         ax.text(0.995, line, f"MACs × {outcome.macs_ratio:.3g}", transform=ax.get_yaxis_transform(), ha="right",
                 va="center", size=7.5, color=MUTED)  # fmt: skip
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 34 else name[:33] + "…"

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from energybench.report.panels import WIDTH_IN, label
+from energybench.report.panels import WIDTH_IN, label, legend_below
 from energybench.report.power_trace import COUNTER
 from energybench.report.style import FOAM, INK, MUTED, Palette, plain, styled, title
 
@@ -63,7 +63,7 @@ def power_figure(
                 [], [], color=MUTED, alpha=0.5, marker="o", markersize=3, linestyle="", label="paler: other variants"
             )
         )
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8)
+    legend_below(figure, handles)
     _windows(ax, known, origin_s, palette.text(variant))
     top = float(known["power_w"].max())
     ax.set_ylim(0, 1.22 * top)

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from energybench.analysis.roofline import case_roofline, energy_balance, energy_roof, l2_roof, time_balance, time_roof
 from energybench.machine import Machine
 from energybench.report.operators import operators_by_case
-from energybench.report.panels import grid, label, log_axis
+from energybench.report.panels import grid, label, legend_below, log_axis
 from energybench.report.quantities import quantity
 from energybench.report.style import INK, MUTED, PAPER, Palette, plain, styled, title
 
 PANELS_AT_MOST = 3
 CASES_AT_MOST = 600
-LEGEND_COLUMNS = 6
+VARIANTS_NAMED = 30
+NAME_AT_MOST = 20
 VISIBLE = 1.04
 """An interval narrower than this factor lies inside its marker."""
 
@@ -151,11 +152,10 @@ def _points(
 def _figure(points: Sequence[RoofPoint], palette: Palette) -> tuple[Figure, list[tuple[Axes, str, list[RoofPoint]]]]:
     dtypes = list(dict.fromkeys(p.dtype for p in points))[:PANELS_AT_MOST]
     variants = list(dict.fromkeys(p.variant for p in points))
-    rows = math.ceil((len(variants) + 2) / LEGEND_COLUMNS)
-    figure, axes = grid(1, len(dtypes), height_in=5.0 + 0.2 * rows, sharey=len(dtypes) > 1)
+    figure, axes = grid(1, len(dtypes), height_in=5.0 + 0.04 * len(variants), sharey=len(dtypes) > 1)
     handles = [
-        Line2D([], [], color=palette.color(v), marker=palette.marker(v), linestyle="", label=plain(v, 20))
-        for v in variants[: 5 * LEGEND_COLUMNS]
+        Line2D([], [], color=palette.color(v), marker=palette.marker(v), linestyle="", label=plain(v, NAME_AT_MOST))
+        for v in variants[:VARIANTS_NAMED]
     ]
     batches = sorted({p.batch for p in points})
     if len(batches) > 1:
@@ -164,7 +164,7 @@ def _figure(points: Sequence[RoofPoint], palette: Palette) -> tuple[Figure, list
             Line2D([], [], color=INK, marker="o", markerfacecolor=PAPER, linestyle="", label=hollow),
             Line2D([], [], color=INK, marker="o", linestyle="", label=solid),
         ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=LEGEND_COLUMNS, fontsize=8, handletextpad=0.1)
+    legend_below(figure, handles)
     return figure, [(ax, d, [p for p in points if p.dtype == d]) for ax, d in zip(axes, dtypes, strict=True)]
 
 

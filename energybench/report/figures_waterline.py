@@ -19,15 +19,15 @@ from energybench.analysis.waterline import BarShape, Waterline, form_b, waterlin
 from energybench.cost import OperatorCost
 from energybench.machine import Machine
 from energybench.report.operators import measured_by_case, operators_by_case
-from energybench.report.panels import grid, label, point_label
+from energybench.report.panels import grid, label, legend_below, point_label
 from energybench.report.quantities import Scale, digits, scale_for
 from energybench.report.style import APART, GRID, INK, MUTED, PAPER, WATER, Palette, plain, styled, title
 
 PANELS_AT_MOST = 9
 CALM_SHARE = 0.92
-MANY_CALM_SHARE = 0.8
+MANY_CALM_SHARE = 0.65
 """Share of the time a panel's height must show, and the same with many thin bars; the few beyond it are cut."""
-MANY = 40
+MANY = 25
 PALE = 0.42
 
 
@@ -149,13 +149,15 @@ def _bar(ax: Axes, shape: BarShape, left: float, width: float, top: float, color
 
 
 def _height(shapes: Sequence[BarShape]) -> float:
-    """Height at which ``CALM_SHARE`` of the bars' time fits in, a little above the waterline at least."""
-    tops = sorted((max(s.height, s.measured_height or 0.0, 1.0), s.width) for s in shapes)
+    """Height in which most of the time of the operators with MACs fits, a little above the waterline at least."""
+    working = [s for s in shapes if s.bar.flops] or list(shapes)
+    share = MANY_CALM_SHARE if len(working) > MANY else CALM_SHARE
+    tops = sorted((max(s.height, s.measured_height or 0.0, 1.0), s.width) for s in working)
     total = sum(height * width for height, width in tops)
     below = 0.0
     for height, width in tops:
         below += height * width
-        if below >= (MANY_CALM_SHARE if len(shapes) > MANY else CALM_SHARE) * total:
+        if below >= share * total:
             return max(1.6, 1.12 * height)
     return 1.6
 
@@ -180,4 +182,4 @@ def _legend(figure: Figure, lines: Sequence[Waterline]) -> None:
     ]
     if any(bar.measured_s is not None for line in lines for bar in line.bars):
         handles.append(Patch(facecolor=GRID, edgecolor=INK, label="grey: lost in the kernel, up to the measured line"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8)
+    legend_below(figure, handles)

@@ -15,6 +15,7 @@ from energybench.report.quantities import quantity
 from energybench.report.style import PAPER, plain
 
 WIDTH_IN = 9.0
+LEGEND_CHARACTERS = 130
 
 
 def split(frame: pd.DataFrame, columns: Sequence[str]) -> list[tuple[str, pd.DataFrame]]:
@@ -108,6 +109,17 @@ def label(ax: Axes, x: float, y: float, text: str, **options: Any) -> None:
     """Text at a data point on a patch of paper, so that it reads across lines (a halo would turn text into paths)."""
     paper = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
     ax.text(x, y, text, **{"size": 8, "zorder": 6, "bbox": paper, **options})
+
+
+def legend_below(figure: Figure, handles: Sequence[Any], *, most: int = 6) -> None:
+    """A legend below all panels, in as many columns as fit side by side (a legend is filled column by column)."""
+    lengths = [len(str(handle.get_label())) + 6 for handle in handles]
+    for columns in range(min(most, len(handles)), 0, -1):
+        rows = math.ceil(len(handles) / columns)
+        width = sum(max(lengths[i : i + rows]) for i in range(0, len(lengths), rows))
+        if width <= LEGEND_CHARACTERS or columns == 1:
+            figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=8)
+            return
 
 
 def rows_of_variants(ax: Axes, names: Sequence[str], colors: Sequence[str], *, limit: int = 26) -> None:

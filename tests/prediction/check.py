@@ -94,7 +94,7 @@ def _judged(
 
 def network_rows() -> Iterator[Judged]:
     """Whole networks, AMP float16: from another card's latencies, and from the data sheet alone."""
-    networks = timmnetwork_rows()
+    networks = timm_networks()
     kinds = ["all", *sorted(networks.kind.unique())]
     for source, target in (("3090", "4090"), ("4090", "3090")):
         predicted = transferred(networks, source, target)
@@ -103,12 +103,12 @@ def network_rows() -> Iterator[Judged]:
             where = ("timm", f"networks: {kind}", f"latencies on the {source}", f"RTX {target}")
             asked = 0.095 if kind == "all" else np.nan
             yield _judged(where, predicted[rows], networks[f"s_{target}"][rows], target=asked)
-    for card in CARDS:
+    for card, name in CARDS.items():
         predicted = from_data_sheet(networks, card)
         for kind in kinds:
             rows = networks.kind.eq(kind) | (kind == "all")
             where = ("timm", f"networks: {kind}", "data sheet alone", f"RTX {card}")
-            machine = load_machine(CARDS[card])
+            machine = load_machine(name)
             roofline = np.maximum(
                 2 * networks.macs / machine.peak_flops_per_s[DTYPE],
                 2 * networks.activations / machine.bandwidth_bytes_per_s,
@@ -233,7 +233,7 @@ def main() -> int:
     frame = to_frame(judged_rows())
     DOCS.mkdir(exist_ok=True)
     frame.to_csv(DOCS / "prediction.csv", index=False)
-    networks = timmnetwork_rows()
+    networks = timm_networks()
     write_page(DOCS, frame, networks, transferred(networks, "3090", "4090"), from_data_sheet(networks, "4090"))
     sys.stdout.write(frame.to_string(index=False) + f"\nwritten: {Path('docs') / 'prediction.md'}\n")
     missed = frame[frame.mape > frame.target]

@@ -6,14 +6,24 @@ The files lie beside the checkout (``../shared/data``) or where ``ENERGYBENCH_DA
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from energybench.analysis.fit_latency import LatencyPoint
-from energybench.cost import Operand, OperatorCost, conv2d_cost, elementwise_cost, matmul_cost, normalisation_cost
+from energybench.cost import (
+    DTYPE_BYTES,
+    Operand,
+    OperatorCost,
+    conv2d_cost,
+    elementwise_cost,
+    matmul_cost,
+    normalisation_cost,
+)
 from energybench.machine import Machine, load_machine
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -111,16 +121,13 @@ def tinynas_convolutions() -> Iterator[Timed]:
             yield Timed(f"{kind} {dtype}", "V100", shape, LatencyPoint((op,), machine, milliseconds / 1e3))
 
 
-def _read_what_is_used(op: OperatorCost, row) -> OperatorCost:
+def _read_what_is_used(op: OperatorCost, row: Any) -> OperatorCost:
     """A 1x1 filter of stride 2 skips three quarters of its input."""
     if row.k > 1 or row.stride == 1:
         return op
-    skipped = row.batch * row.in_c * (row.in_h**2 - (-(-row.in_h // row.stride)) ** 2)
-    return replace(
-        op,
-        read_bytes=op.read_bytes
-        - skipped * (op.write_bytes // (row.batch * row.out_c * (-(-row.in_h // row.stride)) ** 2)),
-    )
+    used = -(-row.in_h // row.stride)
+    skipped = row.batch * row.in_c * (row.in_h**2 - used**2)
+    return replace(op, read_bytes=op.read_bytes - skipped * DTYPE_BYTES[op.dtype])
 
 
 NEUSIGHT = {
@@ -148,22 +155,22 @@ def neusight_operators() -> Iterator[Timed]:
         yield Timed(family, row.gpu, f"{row.op} {row.B} {row.H}", point)
 
 
-TRANSFORMERS = (
-    "beit cait coat_ crossvit davit deit efficientformer eva flexivit focalnet gcvit hiera levit mixer maxxvit "
-    "mvitv nest pit pvt resmlp samvit swin tnt twins vit visformer volo xcit gmlp gmixer sequencer"
-).split()
-DEPTHWISE = (
-    "edgenext efficientnet efficientvit_b efficientvit_l fbnet ghostnet hardcorenas lcnet mixnet mnasnet mobilenet "
-    "mobileone mobilevit repghostnet repvit rexnet semnasnet spnasnet tf_efficientnet tf_mixnet tf_mobilenet tinynet "
-    "convnext convformer fastvit gc_efficientnet eca_efficientnet tf_mixnet inception_next starnet"
-).split()
+TRANSFORMERS = re.compile(
+    "beit|cait|coat_|crossvit|davit|deit|efficientformer|eva|flexivit|focalnet|gcvit|gmixer|gmlp|hiera|levit|maxxvit|"
+    "mixer|mvitv|nest|pit|pvt|resmlp|samvit|sequencer|swin|tnt|twins|visformer|vit|volo|xcit"
+)
+DEPTHWISE = re.compile(
+    "convformer|convnext|eca_efficientnet|edgenext|efficientnet|efficientvit_b|efficientvit_l|fastvit|fbnet|"
+    "gc_efficientnet|ghostnet|hardcorenas|inception_next|lcnet|mixnet|mnasnet|mobilenet|mobileone|mobilevit|"
+    "repghostnet|repvit|rexnet|semnasnet|spnasnet|starnet|tf_efficientnet|tf_mixnet|tf_mobilenet|tinynet"
+)
 
 
 def network_kind(name: str) -> str:
     """``transformer``, ``depthwise`` (mobile networks and ConvNeXts) or ``convolution``, by the name's beginning."""
-    if name.startswith(tuple(DEPTHWISE)):
+    if DEPTHWISE.match(name):
         return "depthwise"
-    return "transformer" if name.startswith(tuple(TRANSFORMERS)) else "convolution"
+    return "transformer" if TRANSFORMERS.match(name) else "convolution"
 
 
 def timm_networks() -> pd.DataFrame:

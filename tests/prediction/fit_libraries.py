@@ -80,7 +80,8 @@ def _rounded(name: str, quality: Quality) -> Quality:
 
 
 HEADER = """\
-# Fractions of the peak and bandwidth of a machine sheet, by kernel class and kind of arithmetic (float16: tensor cores).
+# Fractions of the peak and bandwidth of a machine sheet, by kernel class and kind of arithmetic
+# (float16: tensor cores).
 # Written by tests/prediction/fit_libraries.py; judged by `make predict-check`, see docs/prediction.md.
 """
 
