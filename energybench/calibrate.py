@@ -35,6 +35,8 @@ PAUSE_S = 1.6
 FIRST_POLL_S = 2e-3
 SLOW_POLL_S = 1e-2
 LEAST_POLL_S, MOST_POLL_S = 1e-3, 5e-3
+AHEAD_S = 0.05
+"""Work queued ahead within a burst: longer than any poll takes, short enough for the burst to end in time."""
 FAULTY_POLLS = 0.05
 TRIES = 2
 
@@ -252,7 +254,7 @@ class _Driver:
         try:
             while self._now() < until_s:
                 if self._now() < until_s - self.shortest_s:
-                    loop.feed()
+                    loop.feed(min(until_s - self._now(), AHEAD_S))
                 self._poll(until_s)
         finally:
             stamps = loop.stop()

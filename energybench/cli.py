@@ -124,6 +124,53 @@ def compare(runs: tuple[Path, ...], against_model: bool, gates: tuple[str, ...],
         click.get_current_context().exit(_compare(runs, gates, **options))
 
 
+@main.command()
+@click.argument("suite")
+@click.option("--machine", required=True, help="Machine sheet: a name (energybench machines) or a .yaml file.")
+@click.option(
+    "--efficiency", default="libraries", show_default=True, help="What kernels reach of the peaks: name or file."
+)
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Run folder. Default: results/NAME.")
+@click.option("--plugin", "plugins", multiple=True, metavar="X", help="A .py file or module whose layers may be named.")
+def predict(suite: str, machine: str, efficiency: str, output: Path | None, plugins: tuple[str, ...]) -> None:
+    """Predict a suite on a machine: latency and joules with their expected error, as a run folder."""
+    from energybench.clock import utc_stamp
+    from energybench.machine import load_machine
+    from energybench.prediction import predict_suite
+    from energybench.report.build import build_report
+    from energybench.report.terminal import print_summary
+    from energybench.suite import load_suite
+
+    study, sheet = load_suite(suite), load_machine(machine)
+    folder = output or Path("results") / f"{study.name}-model-{sheet.name}-{utc_stamp()}"
+    print_summary(build_report(predict_suite(study, sheet, folder, efficiency=efficiency, plugins=plugins)))
+
+
+@main.command()
+@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--machine", help="Sheet to start from. Default: the run's own.")
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the fitted sheet to this .yaml file."
+)
+def fit(run: Path, machine: str | None, output: Path | None) -> None:
+    """Fit a machine's unit energies and kernel efficiencies to a run, with intervals and left-out errors."""
+    import yaml
+
+    from energybench.analysis.fit import fit_run
+    from energybench.analysis.fit_text import fit_lines
+    from energybench.analysis.kernel_efficiency import efficiency_to_yaml
+    from energybench.journal import load
+    from energybench.machine import load_machine, machine_to_dict
+
+    found = fit_run(load(run), load_machine(machine) if machine else None)
+    click.echo("\n".join(fit_lines(found)))
+    if output is not None:
+        output.write_text(yaml.safe_dump(machine_to_dict(found.machine), sort_keys=False))
+        beside = output.with_name(f"{output.stem}.efficiency.yaml")
+        beside.write_text(efficiency_to_yaml(found.efficiency))
+        click.echo(f"\nwrote {output} and {beside}: energybench predict SUITE --machine {output} --efficiency {beside}")
+
+
 @main.command("list")
 def list_() -> None:
     """The shipped suites, one line each."""

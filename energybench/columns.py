@@ -64,6 +64,8 @@ RESULTS: tuple[Column, ...] = (
     Column("energy_ratio_low", "", "lower end of its 95 % interval", "measured"),
     Column("energy_ratio_high", "", "upper end of its 95 % interval", "measured"),
     Column("latency_ratio", "", "loop latency over the baseline's, from mirrored pairs", "measured"),
+    Column("latency_ratio_low", "", "lower end of its 95 % interval", "measured"),
+    Column("latency_ratio_high", "", "upper end of its 95 % interval", "measured"),
     Column("energy_per_mac_j", "J per MAC", "energy_per_iteration_j / macs", "measured"),
     Column("inferences_per_j", "inferences per J", "1 / energy_per_inference_j", "measured"),
     Column("ideal_latency_s", "s per iteration", "flops / peak: what arithmetic alone would take", "modelled"),
@@ -80,6 +82,9 @@ RESULTS: tuple[Column, ...] = (
     Column("throttle_share", "", "share of the windows' time slowed by heat or hardware", "measured"),
     Column("power_cap_share", "", "share of the windows' time held at the power limit", "measured"),
     Column("counter_vs_integral", "", "counter joules over integrated power readings - 1", "measured"),
+    Column(
+        "model_error", "", "expected relative error of predicted joules; only where provenance is modelled", "modelled"
+    ),
     Column("status", "", "ok, failed, or skipped", ""),
     Column("reason", "", "why a number is missing or a case failed, and what would help", ""),
     Column("flags", "", "space-separated words that bear on quality; the report explains each", ""),

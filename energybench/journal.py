@@ -173,6 +173,7 @@ class RunRecord(_Record):
     simulated: bool = False
     energy_reason: str = ""
     truth: dict[str, dict[str, float]] = Field(default_factory=dict)
+    modelled: dict[str, dict[str, float]] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
     sessions: int = 1
     complete: bool = False
@@ -192,6 +193,13 @@ class Run:
     def simulated(self) -> bool:
         """Whether the numbers come from a simulated device."""
         return self.record.simulated
+
+    @property
+    def origin(self) -> str:
+        """Where the numbers come from: ``measured``, ``simulated`` or ``modelled``."""
+        if self.record.modelled:
+            return "modelled"
+        return "simulated" if self.record.simulated else "measured"
 
     def readings(self, window: WindowRecord) -> list[Reading]:
         """The raw meter readings of ``window``, in time order; empty when none were taken.

@@ -36,11 +36,11 @@ def run_record(study: Study, station: Station, options: RunOptions) -> RunRecord
         "plugins": [Path(p).name for p in options.plugins],
         "seed": options.seed,
     }
-    versions = _versions()
+    installed = versions()
     identity = _identity(
         suite_identity(suite.text, options.plugins),
         chosen,
-        versions,
+        installed,
         [facts.name, facts.title, facts.uuid, station.meter.name],
     )
     truth = _truth(study, station.device)
@@ -54,8 +54,8 @@ def run_record(study: Study, station: Station, options: RunOptions) -> RunRecord
         command=[_without_folders(word) for word in options.command],
         options=chosen,
         analytic=None if options.against_itself else suite.analytic,
-        summed_axis=_summed_axis(suite),
-        cases=[_case_record(p) for p in study.cases],
+        summed_axis=summed_axis(suite),
+        cases=[case_record(p) for p in study.cases],
         skipped=[SkippedRecord(case=s.case_id, because=s.because) for s in study.skipped],
         measured_as=dict(study.measured_as),
         device={
@@ -79,7 +79,7 @@ def run_record(study: Study, station: Station, options: RunOptions) -> RunRecord
         sensor=station.sensor.to_dict() if station.sensor and station.capabilities.kinds else None,
         machine=machine_to_dict(study.machine) if study.machine else None,
         plan=study.plan.as_record(),
-        versions=versions,
+        versions=installed,
         seed=options.seed,
         simulated=facts.simulated,
         energy_reason=station.capabilities.energy_reason,
@@ -106,7 +106,7 @@ def _truth(study: Study, device: Device) -> dict[str, dict[str, float]]:
     return found
 
 
-def _summed_axis(suite: Suite) -> list[str]:
+def summed_axis(suite: Suite) -> list[str]:
     """Fields of the axis over which totals are summed: the one whose entries say how often they repeat."""
     for entries in suite.entries.values():
         fields = list(dict.fromkeys(name for entry in entries for name in entry))
@@ -115,7 +115,8 @@ def _summed_axis(suite: Suite) -> list[str]:
     return []
 
 
-def _case_record(plan: WorkPlan) -> CaseRecord:
+def case_record(plan: WorkPlan) -> CaseRecord:
+    """A planned case as ``run.json`` keeps it; without the suite file's path."""
     case = plan.case
     return CaseRecord(
         id=case.id,
@@ -145,9 +146,9 @@ def _case_record(plan: WorkPlan) -> CaseRecord:
     )
 
 
-def operator_records(study: Study) -> list[OperatorRecord]:
+def operator_records(plans: Sequence[WorkPlan]) -> list[OperatorRecord]:
     """``operators.jsonl``: every operator of every distinct piece of work."""
-    works = {p.work: p for p in study.cases}
+    works = {p.work: p for p in plans}
     return [
         OperatorRecord(
             work=plan.work,
@@ -174,7 +175,8 @@ def _identity(suite: str, options: Mapping[str, Any], versions: Mapping[str, str
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Versions of Python and of what a measurement depends on."""
     found = {"python": platform.python_version(), "energybench": energybench.__version__}
     for name in ("torch", "nvidia-ml-py", "numpy", "pandas"):
         try:

@@ -70,7 +70,7 @@ def _journal(study: Study, record: RunRecord, options: RunOptions, progress: Pro
             progress.note(f"resuming {run.folder}")
             return Journal.resume(run)
     folder = options.output or _new_folder(options.results, record)
-    return Journal.create(folder, record, operator_records(study))
+    return Journal.create(folder, record, operator_records(study.cases))
 
 
 def _resumable(record: RunRecord, options: RunOptions) -> Run | None:

@@ -114,7 +114,7 @@ def plan_study(suite: Suite, station: Station, options: RunOptions) -> Study:
     plans = tuple(plan_workload(case, plugins=options.plugins) for case in cases)
     if options.against_itself:
         plans = doubled(plans)
-    comparisons, measured_as = _comparisons(plans)
+    comparisons, measured_as = comparisons_of(plans)
     method = suite.method
     if options.budget_s is not None:
         method = method.model_copy(update={"budget_s": options.budget_s})
@@ -127,7 +127,7 @@ def plan_study(suite: Suite, station: Station, options: RunOptions) -> Study:
     return Study(suite, plans, tuple(skipped), comparisons, measured_as, plan, expected, machine)
 
 
-def _comparisons(plans: Sequence[WorkPlan]) -> tuple[tuple[Comparison, ...], dict[str, str]]:
+def comparisons_of(plans: Sequence[WorkPlan]) -> tuple[tuple[Comparison, ...], dict[str, str]]:
     """Comparisons with the same set of work are one; within one, the same work is measured once."""
     by_set: dict[tuple[str, ...], Comparison] = {}
     measured_as: dict[str, str] = {}

@@ -38,7 +38,7 @@ class Book:
         self.machine = machine_of(run)
         self.operators = operators_of(run)
         self.by_place = {(c.comparison, c.variant): c for c in run.record.cases}
-        self.provenance = "simulated" if run.simulated else "measured"
+        self.provenance = run.origin
 
     def of(self, case: CaseRecord) -> Measured:
         """What was measured for ``case``, perhaps in another comparison that is the same work."""

@@ -94,7 +94,7 @@ def identify(recording: Recording, *, kinds: Sequence[str] | None = None) -> Ide
     ticks = published(recording.readings, ENERGY)
     counter = None
     if ticks is not None:
-        start_s, stop_s = _wave_span(recording)
+        start_s, stop_s = _steps_and_wave(recording)
         last_s = max(r.time_s for r in recording.readings if r.kind == ENERGY)
         counter = fit_counter(ticks, recording.wave, last_s=last_s, start_s=start_s, stop_s=stop_s)
     found = Identified(updates, fits, noises, same_as, ticks, counter, None, {})
@@ -116,10 +116,11 @@ def lag_s(fit: StreamFit | None) -> float:
     return fit.delay_s + fit.span_s + 3 * fit.rise_s if fit else 1.5
 
 
-def _wave_span(recording: Recording, stage: str = "wave") -> Span:
-    """Where a wave ran; the whole recording where stages were not told."""
+def _steps_and_wave(recording: Recording) -> Span:
+    """From the first long step to the end of the wave; the whole recording where stages were not told."""
     whole = (recording.readings[0].time_s, recording.readings[-1].time_s)
-    return recording.stages.get(stage, recording.stages.get("wave", whole))
+    spans = [recording.stages[stage] for stage in ("steps", "wave") if stage in recording.stages] or [whole]
+    return min(span[0] for span in spans), max(span[1] for span in spans)
 
 
 def _fitted(recording: Recording, updates: Updates) -> StreamFit | None:

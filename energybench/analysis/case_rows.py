@@ -45,6 +45,7 @@ def case_row(book: Book, case: CaseRecord) -> Row:
         "throttle_share": _added(measured.share("throttle_thermal_s"), measured.share("throttle_hw_s")),
         "power_cap_share": measured.share("throttle_power_s"),
         "counter_vs_integral": disagreement,
+        "model_error": book.record.modelled.get(case.work, {}).get("energy_error"),
         "stopped": book.record.stopped.get(book.key(case)[0], ""),
         "provenance": book.provenance,
     }
@@ -106,7 +107,7 @@ def energy_columns(book: Book, case: CaseRecord, energy: Interval | None, latenc
     row: Row = {
         "energy_per_iteration_j": per_iteration,
         "energy_per_inference_j": per_iteration / case.batch,
-        "energy_gain_uncertainty": 0.0 if book.run.simulated else GAIN_UNCERTAINTY,
+        "energy_gain_uncertainty": GAIN_UNCERTAINTY if book.run.origin == "measured" else 0.0,
         "power_w": per_iteration / latency.estimate,
         "energy_per_mac_j": per_iteration / case.macs if case.macs else None,
         "inferences_per_j": case.batch / per_iteration,
@@ -129,7 +130,7 @@ def _against_baseline(book: Book, case: CaseRecord, has_energy: bool) -> Row:
     mine, theirs = book.of(case), book.of(baseline)
     latency = ratio_of(mine.latency_by_block, theirs.latency_by_block)
     if latency is not None:
-        row["latency_ratio"] = latency.interval.estimate
+        row |= ratio_columns("latency_ratio", latency)
         row["smallest_difference"] = finite(latency.smallest_difference)
     energy = ratio_of(mine.energy_by_block, theirs.energy_by_block) if has_energy else None
     if energy is not None:

@@ -55,7 +55,8 @@ def fit_counter(ticks: Updates, wave: Wave, *, last_s: float, start_s: float, st
         ticks: its totals (J) as they appeared.
         wave: when the load was on.
         last_s: when it was read last.
-        start_s: from here on its levels and delay are fitted: the begin of a wave of short bursts.
+        start_s: from here on its levels and delay are fitted: a stretch with short bursts and a long step, since a
+            wave of one period alone tells the delay only up to that period.
         stop_s: up to here.
     """
     froze = last_s - ticks.times_s[-1] > STALE_TICKS * ticks.refresh_s
@@ -92,7 +93,8 @@ def _delay(ticks: Updates, wave: Wave) -> tuple[float, np.ndarray, float]:
         design = np.column_stack([lengths, on_s])
         levels = np.linalg.lstsq(design, np.diff(ticks.values), rcond=None)[0]
         residuals = (np.diff(ticks.values) - design @ levels) / lengths
-        return float(np.mean(residuals**2)), levels
+        squared = float(np.mean(residuals**2)) if levels[1] > 0 else math.inf  # half a period late, upside down
+        return squared, levels
 
     grid = np.linspace(-0.5 * ticks.refresh_s, 4 * ticks.refresh_s, 46)
     start = float(min(grid, key=lambda d: fitted(d)[0]))

@@ -87,7 +87,9 @@ def sensor_of(run: Run) -> SensorProfile | None:
 
 
 def measured_works(run: Run) -> dict[tuple[str, str], Measured]:
-    """Everything measured, by (comparison it was measured in, work)."""
+    """Everything measured, by (comparison it was measured in, work); of a predicted run, what was predicted."""
+    if run.record.modelled:
+        return _modelled_works(run)
     sensor = sensor_of(run)
     found: dict[tuple[str, str], Measured] = {}
     passes: dict[str, WindowRecord] = {}
@@ -105,6 +107,37 @@ def measured_works(run: Run) -> dict[tuple[str, str], Measured]:
             measured.windows.append(MeasuredWindow(window, joules))
     for (_, work), measured in found.items():
         measured.latency = passes.get(work)
+    return found
+
+
+def _modelled_works(run: Run) -> dict[tuple[str, str], Measured]:
+    """One stand-in window for every prediction: a value without a spread, so nothing gets an interval."""
+    found = {}
+    for case in run.record.cases:
+        said = run.record.modelled.get(case.work)
+        if said is None:
+            continue
+        comparison, latency_s = run.record.measured_as.get(case.comparison, case.comparison), said["latency_s"]
+        record = WindowRecord(
+            number=0,
+            kind="window",
+            work=case.work,
+            comparison=comparison,
+            block=0,
+            stop_s=latency_s,
+            stamps=[(0.0, 0), (latency_s, 1)],
+            launch="modelled",
+        )
+        joules = WindowJoules(
+            loop_latency_s=latency_s,
+            power_w=said["power_w"],
+            energy_per_iteration_j=said["energy_per_iteration_j"],
+            interior_s=latency_s,
+            estimator="model",
+            edge_halfwidth=0.0,
+            counter_vs_integral=None,
+        )
+        found[comparison, case.work] = Measured(windows=[MeasuredWindow(record, joules)])
     return found
 
 

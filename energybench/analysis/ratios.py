@@ -76,9 +76,12 @@ def ratio_of_totals(variant: Sequence[Stage], against: Sequence[Stage]) -> Ratio
         against: stages of the denominator, the same number in the same order.
 
     Returns:
-        None where some stage has no mirrored pair in common.
+        None where some stage has no mirrored pair in common; a ratio without an interval where every stage is a
+        single value (a prediction).
     """
     total_a, total_b = sum(s.weight * s.mean for s in variant), sum(s.weight * s.mean for s in against)
+    if all(len(s.by_block) == 1 for s in (*variant, *against)):
+        return Ratio(Interval(total_a / total_b, 0.0, math.inf, 0), math.inf)
     parts: dict[tuple[str, str], list[float]] = {}
     for a, b in zip(variant, against, strict=True):
         logs_a, logs_b = mirrored_pairs(dict(a.by_block)), mirrored_pairs(dict(b.by_block))

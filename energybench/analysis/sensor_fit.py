@@ -33,6 +33,8 @@ SLOW_REFRESHES = 3.5
 """A stream that follows a step within fewer refreshes than this has no rise worth looking for."""
 STEP_LEAST_S = 1.5
 FEWEST_UPDATES = 12
+USUAL_SHARES, USUAL_MEAN_S = (0.2, 0.25, 0.5, 1.0), 1.0
+"""Spans that have been published: shares of the refresh, and 1 s (arXiv 2312.02741); only starts of the search."""
 REACHED = 0.9
 
 
@@ -121,8 +123,8 @@ class _Problem:
         self.everything = np.arange(len(updates.values))
 
     def coarse(self) -> list[tuple[float, ...]]:
-        """The three best starts on a grid of span and delay."""
-        return self._best([(math.log(w), d) for w in self._spans() for d in self._delays()], 3)
+        """The best starts on a grid of span and delay."""
+        return self._best([(math.log(w), d) for w in self._spans() for d in self._delays()], 5)
 
     def coarse_with_rise(self) -> list[tuple[float, ...]]:
         """The same with a rise; fewer of each."""
@@ -198,21 +200,25 @@ class _Problem:
         return target - design @ levels, levels
 
     def _best(self, starts: Sequence[tuple[float, ...]], count: int) -> list[tuple[float, ...]]:
-        """The best starts, judged by a stretch from the middle, where waves change over."""
+        """The best start of each span, the best of those; judged by a stretch from the middle, where waves change."""
         first = max(len(self.everything) - COARSE, 0) // 2
         few = self.everything[first : first + COARSE]
-        scored = []
+        best: dict[float, tuple[float, tuple[float, ...]]] = {}
         for start in starts:
             residuals, _ = self._residuals(few, *_named(start))
-            scored.append((float(residuals @ residuals), start))
-        scored.sort(key=lambda pair: pair[0])
-        return [start for _, start in scored[:count]]
+            scored = (float(residuals @ residuals), start)
+            best[start[0]] = min(best.get(start[0], scored), scored)
+        return [start for _, start in sorted(best.values())[:count]]
 
     def _spans(self) -> np.ndarray:
-        return np.geomspace(max(0.05 * self.updates.refresh_s, 1e-3), 1.3 * self.reach_s, GRID)
+        """Spread evenly, and the spans that sensors usually have, whose optimum can be narrow."""
+        refresh_s = self.updates.refresh_s
+        even = np.geomspace(max(0.05 * refresh_s, 1e-3), 1.3 * self.reach_s, GRID)
+        usual = [s for s in (*(share * refresh_s for share in USUAL_SHARES), USUAL_MEAN_S) if s < 1.3 * self.reach_s]
+        return np.concatenate([even, usual])
 
     def _delays(self) -> np.ndarray:
-        return np.linspace(0.0, self.reach_s, GRID)
+        return np.linspace(-0.05 * self.updates.refresh_s, self.reach_s, GRID)
 
 
 def _seen(updates: Updates, load: Load, span_s: float, delay_s: float, rise_s: float) -> np.ndarray:

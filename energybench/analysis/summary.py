@@ -138,4 +138,6 @@ def _ordered(frame: pd.DataFrame, dictionary: tuple[columns.Column, ...]) -> pd.
     """The dictionary's columns in its order (missing ones empty), then the rest: the axes' fields."""
     names = columns.names(dictionary)
     extra = [name for name in frame.columns if name not in names]
-    return frame.reindex(columns=names + extra)
+    ordered = frame.reindex(columns=names + extra)
+    unknown = [name for name in ordered.columns if ordered[name].isna().all()]
+    return ordered.astype(dict.fromkeys(unknown, float))

@@ -25,7 +25,15 @@ ADDITIVE = (
 )
 """Columns of a total that are sums over its stages, weighted by ``repeat``."""
 
-RATIOS = ("energy_ratio", "energy_ratio_low", "energy_ratio_high", "latency_ratio", "smallest_difference")
+RATIOS = (
+    "energy_ratio",
+    "energy_ratio_low",
+    "energy_ratio_high",
+    "latency_ratio",
+    "latency_ratio_low",
+    "latency_ratio_high",
+    "smallest_difference",
+)
 """Columns of a row that come from its pair with the baseline."""
 
 

@@ -90,7 +90,7 @@ def published(readings: Iterable[Reading], kind: str) -> Updates | None:
     refresh_s = float(np.median(np.diff(middle[sharp])))
     for _ in range(3):
         slots = _slots(middle, refresh_s)
-        origin_s, refresh_s, halfwidth_s, spread_s = _line(slots[sharp], middle[sharp])
+        origin_s, refresh_s, halfwidth_s, spread_s = _line(slots[sharp], middle[sharp], poll_s)
     regular = spread_s <= REGULAR * poll_s
     grid = origin_s + refresh_s * slots if regular else middle
     return Updates(kind, grid, values[changed], slots, refresh_s, halfwidth_s, regular, poll_s, spread_s)
@@ -177,12 +177,15 @@ def _slots(middle: np.ndarray, refresh_s: float) -> np.ndarray:
     return np.concatenate(([0.0], np.cumsum(steps)))
 
 
-def _line(slots: np.ndarray, middle: np.ndarray) -> tuple[float, float, float, float]:
-    """Origin, slope, 95 % half-width of the slope, and spread around the line."""
+def _line(slots: np.ndarray, middle: np.ndarray, poll_s: float) -> tuple[float, float, float, float]:
+    """Origin, slope, 95 % half-width of the slope, and spread around the line.
+
+    Polling in step with the refresh shows no spread at all; the half-width then rests on the polling interval.
+    """
     centred = slots - slots.mean()
     power = float(centred @ centred)
     slope = float(centred @ middle) / power
     origin = float(middle.mean() - slope * slots.mean())
     residuals = middle - (origin + slope * slots)
     spread = float(residuals.std(ddof=2)) if len(slots) > 2 else math.inf
-    return origin, slope, 1.96 * spread / math.sqrt(power), spread
+    return origin, slope, 1.96 * max(spread, poll_s / math.sqrt(12)) / math.sqrt(power), spread

@@ -6,8 +6,9 @@ import argparse
 import shutil
 from pathlib import Path
 
-from accuracy.grid import Site, jobs, measure
 from fakenvml.build import build
+
+from accuracy.grid import Site, jobs, measure
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 from fakenvml.boards import board
 
-from energybench.readings import POWER, POWER_INSTANT
-from energybench.sensor import PROFILES, Faults, SensorProfile
+from energybench.readings import POWER_INSTANT
+from energybench.sensor import PROFILES, SensorProfile
 
 ARCHITECTURES = {
     "kepler": 2,  # numbers as in nvml.h, NVML_DEVICE_ARCH_...
@@ -56,11 +56,6 @@ def hardware(name: str) -> SensorProfile:
     return replace(profile, streams=(plain, replace(plain, kind=POWER_INSTANT)))
 
 
-def calibrated(name: str) -> SensorProfile:
-    """What a calibration of this board would have found: its sensor, but not its faults to come."""
-    return replace(hardware(name), faults=Faults())
-
-
 def configuration(name: str, *, ledger: str, origin_s: float, seed: int) -> str:
     """The fake's configuration of one board on the host's clock, with sensor phases of this seed.
 
@@ -87,6 +82,3 @@ def configuration(name: str, *, ledger: str, origin_s: float, seed: int) -> str:
 def has_counter(name: str) -> bool:
     """Whether the board has an energy counter that works."""
     return hardware(name).counter is not None and hardware(name).faults.frozen_after_s is None
-
-
-__all__ = ["ARCHITECTURES", "POWER", "calibrated", "configuration", "hardware", "has_counter"]

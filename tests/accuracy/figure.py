@@ -7,10 +7,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from accuracy.table import BOARDS, TOOLS, cell
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from accuracy.table import BOARDS, TOOLS, cell
 from energybench.report.style import MUTED, Palette, styled, title
 from energybench.sensor import PROFILES
 

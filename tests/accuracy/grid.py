@@ -142,7 +142,9 @@ def run(site: Site, job: Job) -> Iterator[dict[str, object]]:
         command = [str(python), "-m", f"accuracy.{watcher.module}", json.dumps({"seed": seed, "loops": site.loops})]
         command += [watcher.knowledge] if watcher.knowledge else []
         variables = _variables(site, Path(folder), config)
-        done = subprocess.run(command, env=variables, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S)
+        done = subprocess.run(
+            command, env=variables, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False
+        )
     rows = [{**json.loads(line), "profile": job.board} for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]

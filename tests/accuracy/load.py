@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from fakenvml.inside import Fake
 
@@ -51,16 +52,15 @@ class Load:
         return self.fake.now_s()
 
     def begin(self) -> float:
-        """Draw the load's power from now on; returns when that was."""
+        """Draw the load's power from now on; returns a time just before."""
         start_s = self.now_s()
         self.fake.draw_w(LOAD_W)
         return start_s
 
     def idle(self) -> float:
-        """Draw idle power from now on; returns when that was."""
-        stop_s = self.now_s()
+        """Draw idle power from now on; returns a time just after."""
         self.fake.draw_w(IDLE_W)
-        return stop_s
+        return self.now_s()
 
     def run(self, loop_s: float) -> tuple[float, float]:
         """Draw the load's power for ``loop_s``, as a call of a blocking kernel does; returns its start and stop."""
@@ -95,6 +95,9 @@ def watch(measure: Measure, version: str) -> None:
             print(json.dumps({**line, "joules": found.joules, "reason": found.reason}), flush=True)  # noqa: T201
 
 
-def failure(error: Exception) -> str:
-    """An exception as one line: what a tool's user would see."""
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+def tried(call: Callable[[], Any]) -> tuple[Any, str]:
+    """What a tool's call returns, or None and its exception as one line: what its user would see."""
+    try:
+        return call(), ""
+    except Exception as error:  # noqa: BLE001  (a tool may fail in any way, and that is its answer)
+        return None, f"{type(error).__name__}: {error}".splitlines()[0]

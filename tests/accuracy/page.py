@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from accuracy import targets
+
+from accuracy import targets, traces
 from accuracy.figure import save
 from accuracy.table import BOARDS, COUNTED, PEERS, TOOLS, US, cell, over_boards, read_loads, summarise
-
 from energybench.sensor import PROFILES
 
 TEXT = Path(__file__).parent / "page.md"
@@ -28,17 +28,26 @@ def write(rows: Path, docs: Path) -> None:
         docs / "accuracy.csv", index=False
     )
     save(table, docs)
-    (docs / "accuracy.md").write_text(page(table))
+    real = docs / "accuracy_traces.csv"
+    if traces.folder().exists():
+        traces.table().round(5).to_csv(real, index=False)
+    (docs / "accuracy.md").write_text(page(table, pd.read_csv(real) if real.exists() else None))
 
 
-def page(table: pd.DataFrame) -> str:
-    """The whole page as Markdown."""
+def page(table: pd.DataFrame, real: pd.DataFrame | None = None) -> str:
+    """The whole page as Markdown.
+
+    Args:
+        table: from :func:`accuracy.table.summarise`.
+        real: from :func:`accuracy.traces.table`; None where the recordings are not there.
+    """
     parts = {
         "versions": _versions(table),
         "repeats": _repeats(table),
         "summary": "\n".join(_summary(table)),
         "targets": "\n".join(targets.lines(table)),
         "closer": "\n".join(_closer_peers(table)),
+        "traces": "\n".join(_real(real)),
         "boards": "\n\n".join("\n".join(_board(table, name)) for name in BOARDS),
     }
     text = TEXT.read_text()
@@ -90,13 +99,15 @@ def _board(table: pd.DataFrame, name: str) -> Iterator[str]:
     lengths = _lengths(table)
     yield f"### {PROFILES[name].title}\n\nProfile `{name}`.\n"
     yield from _head("tool", lengths)
-    notes: dict[str, None] = {}
+    notes = []
     for tool in TOOLS:
         cells = []
         for loop_s in lengths:
             row = cell(table, tool, name, loop_s)
             if row is not None and row["answers"] < row["repeats"] and row["reason"]:
-                notes[f"{tool}, {loop_s:g} s ({row['repeats'] - row['answers']} of {row['repeats']}): {row['reason']}"] = None
+                notes[
+                    f"{tool}, {loop_s:g} s ({row['repeats'] - row['answers']} of {row['repeats']}): {row['reason']}"
+                ] = None
             cells.append(_cell(row))
         yield f"| {tool} | " + " | ".join(cells) + " |"
     if notes:
@@ -139,6 +150,19 @@ def _closer(table: pd.DataFrame) -> Iterator[str]:
                     mine = percent(ours["typical_error_percent"]) if ours["answers"] else "no number"
                     worst = percent(abs(theirs["worst_error_percent"]))
                     yield f"| {name} | {loop_s:g} s | {mine} | {tool}: {percent(error)} (worst {worst}) |"
+
+
+def _real(table: pd.DataFrame | None) -> Iterator[str]:
+    """Recorded boards beside an external meter."""
+    if table is None:
+        yield "The recordings were not there when this page was made."
+        return
+    yield "| recording | readings | meter | shown | with its gain | gain apart | trapezoid over all polls, gain apart |"
+    yield "|---|---:|---:|---:|---:|---:|---:|"
+    for row in table.itertuples():
+        errors = (row.raw_error, row.error, row.corrected_naive_error)
+        cells = " | ".join(signed(100 * error) for error in errors)
+        yield f"| {row.run} | {row.readings} | {row.true_w:.1f} W | {row.shown_w:.1f} W | {cells} |"
 
 
 def percent(value: float) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
 from accuracy.boards import ARCHITECTURES, has_counter
 from accuracy.grid import WATCHERS
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pandas as pd
+
 from accuracy.boards import hardware
 from accuracy.table import BOARDS, COUNTED, UNCOUNTED, US, best_peer, cell
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.metadata import version
 
-from accuracy.load import Estimate, Load, watch
 from codecarbon import OfflineEmissionsTracker
+
+from accuracy.load import Estimate, Load, watch
 
 TOOL = "CodeCarbon"
 J_PER_KWH = 3.6e6

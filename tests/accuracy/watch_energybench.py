@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from accuracy.load import KERNEL_S, Estimate, Load, watch
 
 import energybench
+from accuracy.load import KERNEL_S, Estimate, Load, watch
 from energybench.analysis.joules import window_joules
 from energybench.bench import Bench, poll_window
 from energybench.calibrate import calibrate
@@ -31,6 +31,9 @@ from energybench.suite import Method
 STAMP_S = 5e-3
 SLACK_S = 5e-3
 """For polls that are late."""
+SYNCHRONISATIONS = 100
+"""Reads of two clocks, one after the other; the closest pair counts."""
+FACTS = DeviceFacts(name="cuda:0", title="a stand-in that draws power on the fake")
 ALWAYS_READY: Any = object()
 """What the stand-in loops; it has but one kernel."""
 
@@ -45,7 +48,7 @@ class StandInLoop:
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
-    def feed(self) -> None:
+    def feed(self, ahead_s: float) -> None:
         """Nothing to queue."""
 
     def stop(self) -> Sequence[Stamp]:
@@ -56,15 +59,15 @@ class StandInLoop:
         return tuple(self._stamps)
 
     def _run(self) -> None:
+        self._load.begin()  # before the first stamp, as the end comes after the last: between them nothing else runs
         begin_s = now_s = self._clock.now_s()
-        self.start_s = self._load.begin()
         self._stamps.append(Stamp(begin_s, 0))
         while now_s < begin_s + self._loop_s and not self._halt.is_set():
             next_s = min(now_s + STAMP_S, begin_s + self._loop_s)
             self._halt.wait(next_s - now_s)
             now_s = self._clock.now_s()
             self._stamps.append(Stamp(now_s, max(1, round((now_s - begin_s) / KERNEL_S))))
-        self.stop_s = self._load.idle()
+        self._load.idle()
 
 
 @dataclass
@@ -73,7 +76,7 @@ class StandIn:
 
     load: Load
     clock: Clock
-    facts: DeviceFacts = DeviceFacts(name="cuda:0", title="a stand-in that draws power on the fake")
+    facts: DeviceFacts = FACTS
     loop_s: float = math.inf
 
     def prepare(self, plan: object) -> Prepared:
@@ -84,6 +87,11 @@ class StandIn:
 
     def loop(self, prepared: Prepared | None = None) -> StandInLoop:
         return StandInLoop(self.load, self.clock, self.loop_s)
+
+    def truth_j(self, start_s: float, stop_s: float) -> float:
+        """Exact joules between two times of its clock."""
+        ahead_s = max(self.load.now_s() - self.clock.now_s() for _ in range(SYNCHRONISATIONS))
+        return self.load.truth_j(start_s + ahead_s, stop_s + ahead_s)
 
     def free_memory_bytes(self) -> int | None:
         return None
@@ -139,7 +147,7 @@ def measured(bench: Bench, loop_s: float) -> Estimate:
     )
     bench.kinds = kinds
     found = window_joules(window, readings, bench.sensor)
-    truth_j = device.load.truth_j(loop.start_s, loop.stop_s)
+    truth_j = device.truth_j(stamps[0].time_s, stamps[-1].time_s)
     if found.energy_per_iteration_j is None:
         return Estimate(truth_j, None, found.reason)
     return Estimate(truth_j, found.energy_per_iteration_j * stamps[-1].iterations)

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from types import SimpleNamespace
 
-from accuracy.load import KERNEL_S, Estimate, Load, failure, watch
 from kernel_tuner.core import DeviceInterface
 from kernel_tuner.observers.nvml import NVMLObserver
+
+from accuracy.load import KERNEL_S, Estimate, Load, tried, watch
 
 TOOL = "Kernel Tuner"
 
@@ -23,7 +24,7 @@ class Queue:
     def __init__(self, load: Load) -> None:
         self._load = load
         self._running = False
-        self.start_s = self.stop_s = 0.0
+        self.start_s = 0.0
         self.kernels = 0
 
     def start_event(self) -> None:
@@ -41,7 +42,7 @@ class Queue:
     def kernel_finished(self) -> bool:
         if self._running and self._load.now_s() >= self.start_s + self.kernels * KERNEL_S:
             self._running = False
-            self.stop_s = self._load.idle()
+            self._load.idle()
         return not self._running
 
     def synchronize(self) -> None:
@@ -66,22 +67,17 @@ class KernelTuner:
         result = {"time": 1e3 * KERNEL_S}  # of one kernel, in ms; exact, so that power is all there is to err in
         self._observer.continuous_observer.results = result
         self._interface.benchmark_continuous(None, None, None, None, result, loop_s)
-        truth_j = self._load.truth_j(self._queue.start_s, self._queue.stop_s)
+        start_s = self._queue.start_s  # and no longer than the kernels, though the end may be noticed late
+        truth_j = self._load.truth_j(start_s, start_s + self._queue.kernels * KERNEL_S)
         return {TOOL: Estimate(truth_j, float(result["nvml_energy"]) * self._queue.kernels)}
 
 
 def main() -> None:
-    """Watch a board; one that it cannot open is the answer for every load."""
+    """Watch a board; if it cannot be opened, that is the answer for every load."""
     load = Load()
-    try:
-        measure = KernelTuner(load).measure
-    except Exception as error:
-        reason = failure(error)
-
-        def measure(loop_s: float) -> Mapping[str, Estimate]:
-            return {TOOL: Estimate(0.0, None, reason)}
-
-    watch(measure, version("kernel-tuner"))
+    tuner, reason = tried(lambda: KernelTuner(load))
+    refused = {TOOL: Estimate(0.0, None, reason)}
+    watch((lambda _: refused) if reason else tuner.measure, version("kernel-tuner"))
 
 
 if __name__ == "__main__":

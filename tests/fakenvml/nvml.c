@@ -204,8 +204,8 @@ TYPED_CALL(nvmlDeviceGetTemperature, type == 0 ? d->temperature_c : 0)
 
 /* Kernel Tuner asks for clocks that it could set, Zeus for Grace Hopper's link; boards of today have none of the first
  * two, and only Grace Hopper has the third. */
-#define UNSUPPORTED_CALL(call)                                                                                    \
-    EXPORT int call(Device *d) {                                                                        \
+#define UNSUPPORTED_CALL(call)                                                                                         \
+    EXPORT int call(Device *d) {                                                                                       \
         CALL(d);                                                                                                       \
         return NOT_SUPPORTED;                                                                                          \
     }

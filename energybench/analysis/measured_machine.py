@@ -1,0 +1,311 @@
+"""What did the loops of `machines measure` say about the machine? A sheet, every number with its interval or its reason.
+
+Rates are those of the best loop: bandwidth of the fastest copy, peak of the fastest matrix product of each data type.
+Unit energies come from all loops together by non-negative least squares (``fit_energy``): copies tell joules per byte,
+matrix products joules per FLOP, loops of next to nothing the static power. What was not measured keeps the number of
+the device's shipped sheet, or an assumption that says so; it is never a zero.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from energybench.analysis.book import Book
+from energybench.analysis.case_rows import GAIN_UNCERTAINTY
+from energybench.analysis.fit_energy import BYTE, FLOP, STATIC, EnergyFit, EnergyPoint, fit_energy
+from energybench.analysis.statistics import Interval, log_interval
+from energybench.cost import OperatorCost
+from energybench.errors import MachineError
+from energybench.journal import CaseRecord, Run
+from energybench.machine import Machine, peak_for
+
+FEWEST = 3
+"""Loops with joules below which no unit energy is fitted."""
+
+CAPPED = 0.98
+"""A loop above this share of the power limit ran as fast as the limit let it."""
+
+THREAD_W = 4.0
+"""Power limit assumed for a CPU, per hardware thread: server parts have 2 to 3 W, desktop parts 4 to 8 W. Ours."""
+
+STATIC_SHARE = 0.3
+IDLE_SHARE = 0.25
+"""Shares of the power limit, as on the shipped sheets of boards without a reading. Ours."""
+
+
+@dataclass(frozen=True)
+class SheetNumber:
+    """One number of the sheet.
+
+    Attributes:
+        field: its key on the sheet: ``bandwidth_bytes_per_s``, ``j_per_flop.float16``.
+        value: in base units.
+        low: lower end of its 95 % interval; NaN where it was not measured.
+        high: upper end.
+        source: where it comes from.
+        measured: whether it was measured here.
+    """
+
+    field: str
+    value: float
+    low: float
+    high: float
+    source: str
+    measured: bool
+
+
+@dataclass(frozen=True)
+class MeasuredMachine:
+    """What the loops found.
+
+    Attributes:
+        machine: the sheet.
+        numbers: the sheet's numbers in order, each with interval and source.
+        energy: the fit of the unit energies; None without joules.
+        energy_reason: why there are none; empty where there are.
+        notes: what bears on the numbers, in words.
+        base: the device's shipped sheet; None where there is none.
+    """
+
+    machine: Machine
+    numbers: tuple[SheetNumber, ...]
+    energy: EnergyFit | None
+    energy_reason: str
+    notes: tuple[str, ...]
+    base: Machine | None
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """One loop that was measured, means of its windows."""
+
+    case: CaseRecord
+    operators: tuple[OperatorCost, ...]
+    latency: Interval
+    energy_j: float | None
+
+    @property
+    def rate(self) -> Interval:
+        """FLOP/s of a matrix product, bytes/s of a copy; the interval is the latency's, turned over."""
+        amount = sum(op.flops for op in self.operators) or sum(op.bytes for op in self.operators)
+        found = self.latency
+        high = amount / found.low if found.low > 0 else float("inf")
+        return Interval(amount / found.estimate, amount / found.high, high, found.degrees)
+
+    @property
+    def power_w(self) -> float | None:
+        return None if self.energy_j is None else self.energy_j / self.latency.estimate
+
+
+def measured_machine(run: Run) -> MeasuredMachine:
+    """The machine sheet that a run of ``measure_machine.machine_suite`` comes to.
+
+    Raises:
+        MachineError: no copy or no matrix product was measured, so there is no sheet.
+    """
+    book = Book(run)
+    loops = [loop for case in run.record.cases if (loop := _loop(book, case)) is not None]
+    origin = f"{'simulated' if run.simulated else 'measured'} here, {run.folder.name}"
+    numbers = [*_rates(loops, origin, run)]
+    energy, reason = _fitted(loops, run)
+    notes = [f"{case.id} is left out: {book.of(case).error}" for case in run.record.cases if book.of(case).error]
+    limit = _limit(loops, book, run, energy is not None)
+    numbers += [limit, *_energies(numbers, energy, reason, limit, book, origin)]
+    for loop in loops:
+        if loop.power_w is not None and loop.power_w > CAPPED * limit.value and limit.measured:
+            notes.append(f"{loop.case.id} ran at the power limit: its rate is what the limit leaves")
+    machine = _machine(numbers, run, book.machine)
+    return MeasuredMachine(machine, tuple(numbers), energy, reason, tuple(notes), book.machine)
+
+
+def _loop(book: Book, case: CaseRecord) -> _Loop | None:
+    measured = book.of(case)
+    if not measured.windows:
+        return None
+    joules = list(measured.energy_by_block.values())
+    return _Loop(
+        case,
+        tuple(book.operators[case.work]),
+        log_interval(list(measured.latency_by_block.values())),
+        log_interval(joules).estimate if joules else None,
+    )
+
+
+def _rates(loops: Sequence[_Loop], origin: str, run: Run) -> list[SheetNumber]:
+    """Peaks, bandwidth and launch: the best loop of each."""
+    by_kernel: dict[tuple[str, str], list[_Loop]] = {}
+    for loop in loops:
+        kernel = str(loop.case.point["kernel"])
+        by_kernel.setdefault((kernel, loop.case.dtype if kernel == "gemm" else ""), []).append(loop)
+    missing = [name for name in ("copy", "gemm", "nothing") if not any(kernel == name for kernel, _ in by_kernel)]
+    if missing:
+        raise MachineError(
+            f"no loop of {' and '.join(missing)} was measured",
+            where=str(run.folder),
+            why="a sheet without peak, bandwidth or launch predicts nothing",
+            remedy="look at the failed cases of this run",
+        )
+    found = []
+    for (kernel, dtype), members in by_kernel.items():
+        best = max(members, key=lambda loop: loop.rate.estimate)
+        shape = f"{best.case.point['rows']} x {best.case.point['columns']}"
+        if kernel == "gemm":
+            found.append(_number(f"peak_flops_per_s.{dtype}", best.rate, f"{origin}: best matrix product, {shape}"))
+        elif kernel == "copy":
+            found.append(_number("bandwidth_bytes_per_s", best.rate, f"{origin}: best copy, {shape} float32"))
+        else:
+            least = min(members, key=lambda loop: loop.latency.estimate)
+            found.append(_number("launch_s", least.latency, f"{origin}: loop of copies of next to nothing"))
+    return found
+
+
+def _number(field: str, interval: Interval, source: str) -> SheetNumber:
+    return SheetNumber(field, interval.estimate, interval.low, interval.high, source, measured=True)
+
+
+def _given(field: str, value: float, source: str) -> SheetNumber:
+    return SheetNumber(field, value, float("nan"), float("nan"), source, measured=False)
+
+
+def _fitted(loops: Sequence[_Loop], run: Run) -> tuple[EnergyFit | None, str]:
+    points = [
+        EnergyPoint(loop.operators, loop.latency.estimate, loop.energy_j) for loop in loops if loop.energy_j is not None
+    ]
+    if len(points) >= FEWEST:
+        return fit_energy(points), ""
+    return None, run.record.energy_reason or f"{len(points)} loops have joules, {FEWEST} are needed"
+
+
+def _limit(loops: Sequence[_Loop], book: Book, run: Run, metered: bool) -> SheetNumber:
+    """The power limit: the driver's, the shipped sheet's, or what the loops and the threads allow one to assume."""
+    field = "tdp_w"
+    told = run.record.meter.get("power_limit_default_w") or run.record.meter.get("power_limit_w")
+    if isinstance(told, int | float):
+        return SheetNumber(field, float(told), float(told), float(told), "power limit the driver reports", measured=True)
+    if book.machine is not None:
+        return _given(field, book.machine.tdp_w, f"not measured; {book.machine.sources[field]}")
+    if metered:
+        most_w = max(loop.power_w for loop in loops if loop.power_w is not None)
+        return _given(field, most_w, "highest mean power of any loop here; the limit itself is not known")
+    threads = int(run.record.device.get("threads") or 1)
+    return _given(field, THREAD_W * threads, _assumed(f"{THREAD_W:g} W a thread, {threads} threads"))
+
+
+def _energies(
+    rates: Sequence[SheetNumber],
+    energy: EnergyFit | None,
+    reason: str,
+    limit: SheetNumber,
+    book: Book,
+    origin: str,
+) -> list[SheetNumber]:
+    """Idle and static power and unit energies: fitted, else the shipped sheet's, else assumed from the power limit."""
+    found = {c.name: c for c in energy.constants} if energy else {}
+    value_of = {number.field: number.value for number in rates}
+    static_w = STATIC_SHARE * limit.value
+    working_w = limit.value - static_w
+    assumed = {
+        STATIC: (static_w, f"{STATIC_SHARE:g} of the power limit"),
+        BYTE: (working_w / value_of["bandwidth_bytes_per_s"], "the rest of the power limit at full bandwidth"),
+    }
+    names = {STATIC: STATIC, BYTE: BYTE}
+    for field in value_of:
+        if field.startswith("peak_flops_per_s."):
+            dtype = field.partition(".")[2]
+            names[f"{FLOP}.{dtype}"] = f"{FLOP}.{dtype}.gemm"
+            assumed[f"{FLOP}.{dtype}"] = (working_w / value_of[field], "the rest of the power limit at peak")
+    numbers = [_idle(book, limit, reason, origin)]
+    for field, name in names.items():
+        constant = found.get(name)
+        why = constant.reason if constant else reason
+        if constant is not None and constant.value is not None:
+            source = f"{origin}: fitted on the joules of all loops{_gain(book)}"
+            numbers.append(SheetNumber(field, constant.value, constant.low, constant.high, source, measured=True))
+        elif book.machine is not None and _of_sheet(book.machine, field) is not None:
+            value, source = _of_sheet(book.machine, field) or (0.0, "")
+            numbers.append(_given(field, value, f"not measured ({why}); {source}"))
+        else:
+            numbers.append(_given(field, assumed[field][0], _assumed(assumed[field][1])))
+    return numbers
+
+
+def _idle(book: Book, limit: SheetNumber, reason: str, origin: str) -> SheetNumber:
+    idle = book.idle
+    if idle is not None:
+        low, high = idle.power_w - idle.halfwidth_w, idle.power_w + idle.halfwidth_w
+        source = f"{origin}: active idle, before and after{_gain(book)}"
+        return SheetNumber("idle_w", idle.power_w, low, high, source, measured=True)
+    if book.machine is not None:
+        return _given("idle_w", book.machine.idle_w, f"not measured ({reason}); {book.machine.sources['idle_w']}")
+    return _given("idle_w", IDLE_SHARE * limit.value, _assumed(f"{IDLE_SHARE:g} of the power limit"))
+
+
+def _gain(book: Book) -> str:
+    """What every joule of a real sensor shares; a simulated board's joules are exact."""
+    return "" if book.run.simulated else f"; the sensor's gain, +-{GAIN_UNCERTAINTY:.0%}, is not in the interval"
+
+
+def _of_sheet(machine: Machine, field: str) -> tuple[float, str] | None:
+    """A number of the shipped sheet and its source; None where it has none."""
+    name, _, dtype = field.partition(".")
+    value = getattr(machine, name)
+    if dtype:
+        value = value.get(dtype)
+    return None if value is None else (float(value), machine.sources[field])
+
+
+def _assumed(how: str) -> str:
+    return f"ASSUMED, not measured, a factor of 2 either way: {how}"
+
+
+def _machine(numbers: Sequence[SheetNumber], run: Run, base: Machine | None) -> Machine:
+    """The sheet; cache sizes are the device's own words, its bandwidth the shipped sheet's."""
+    plain = {n.field: n.value for n in numbers if "." not in n.field}
+    sources = {n.field: n.source for n in numbers}
+    title = str(run.record.device.get("title") or run.record.device["name"])
+    caches: dict[str, float | None] = {"l2_bytes": None, "l2_bandwidth_bytes_per_s": None}
+    for field in caches:
+        known = _of_sheet(base, field) if base else None
+        told = run.record.device.get(field)
+        if isinstance(told, int | float) and told > 0:
+            caches[field], sources[field] = float(told), "the device's own word"
+        elif known is not None:
+            caches[field], sources[field] = known
+    return Machine(
+        name=_name(str(run.record.device.get("name")), title, base),
+        title=title if run.simulated or "measured" in title else f"{title}, measured",
+        provenance="measured",
+        match=() if run.simulated else (title,),
+        sources=sources,
+        peak_flops_per_s=_by_dtype(numbers, "peak_flops_per_s"),
+        j_per_flop=_by_dtype(numbers, FLOP),
+        **plain,
+        **caches,
+    )
+
+
+def _by_dtype(numbers: Sequence[SheetNumber], field: str) -> dict[str, float]:
+    return {n.field.partition(".")[2]: n.value for n in numbers if n.field.startswith(f"{field}.")}
+
+
+def _name(device: str, title: str, base: Machine | None) -> str:
+    """``h200-measured``, ``sim-h200-measured``, or the device's title where it has no sheet."""
+    stem = f"sim-{base.name}" if base and device.startswith("sim") else base.name if base else title
+    return f"{re.sub(r'[^a-z0-9]+', '-', stem.lower()).strip('-')}-measured"
+
+
+def agreement(measured: MeasuredMachine, number: SheetNumber) -> float | None:
+    """The number over that of the device's shipped sheet; None where there is none, or it was not measured.
+
+    Raises:
+        MachineError: never for a number of ``measured``; of another machine, its data type is unknown.
+    """
+    if measured.base is None or not number.measured:
+        return None
+    name, _, dtype = number.field.partition(".")
+    if name == "peak_flops_per_s":
+        return number.value / peak_for(measured.base, dtype)
+    known = _of_sheet(measured.base, number.field)
+    return number.value / known[0] if known and known[0] else None

@@ -1,0 +1,138 @@
+"""analysis/guards.py: the alias bound, the observer effect, the health of readings, throttling."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from energybench.analysis.guards import (
+    alias_bias_w,
+    alias_bound,
+    longest_safe_iteration_s,
+    observer_effect,
+    reading_health,
+    throttle_verdict,
+)
+from energybench.analysis.wave import Wave
+from energybench.readings import ENERGY, POWER, POWER_AVERAGE, POWER_INSTANT, Reading
+from energybench.sensor import PROFILES
+
+A100 = PROFILES["a100"]
+
+
+@pytest.mark.parametrize(
+    ("period_s", "fires"), [(0.0005, False), (0.001, False), (0.002, True), (0.01, True), (0.1, True)]
+)
+def test_the_alias_guard_fires_for_long_iterations_only(period_s: float, fires: bool) -> None:
+    """Requirement 15 of measurement.md: W 25 ms of T 100 ms, a swing of 0.8 of the power, half of the time, 1 %."""
+    assert (alias_bound(300.0, 60.0, period_s, A100, POWER_INSTANT) > 0.01) == fires
+
+
+def test_the_bound_of_a_short_period_is_the_formulas() -> None:
+    """d (1 - d) p / W of the swing: 0.25 x 1 / 25 of 0.8."""
+    assert alias_bound(300.0, 60.0, 0.001, A100, POWER_INSTANT) == pytest.approx(0.8 * 0.25 / 25)
+    assert alias_bias_w(100.0, 10.0, 0.025, duty=0.3) == pytest.approx(70.0)  # never more than max(d, 1 - d)
+    assert alias_bound(300.0, 60.0, 0.001, A100, POWER_INSTANT, phases=4) == pytest.approx(0.4 * 0.25 / 25)
+
+
+def test_sources_that_see_all_of_the_time_cannot_alias() -> None:
+    assert alias_bound(300.0, 60.0, 0.1, A100, ENERGY) == 0.0
+    assert alias_bound(300.0, 60.0, 0.1, PROFILES["turing"], POWER_INSTANT) == 0.0
+    assert alias_bound(300.0, 60.0, 0.1, PROFILES["h100"], POWER_AVERAGE) == 0.0
+    assert longest_safe_iteration_s(300.0, 60.0, A100, ENERGY, 0.01) == math.inf
+
+
+def test_a_part_time_counter_aliases_like_the_samples_it_adds_up() -> None:
+    part_time = PROFILES["a100-part-time-counter"]
+    assert alias_bound(300.0, 60.0, 0.01, part_time, ENERGY) == alias_bound(300.0, 60.0, 0.01, A100, POWER_INSTANT)
+
+
+def test_the_longest_safe_iteration_meets_the_precision_exactly() -> None:
+    longest_s = longest_safe_iteration_s(300.0, 60.0, A100, POWER_INSTANT, 0.01)
+    assert longest_s == pytest.approx(1.25e-3)  # measurement.md 3.4
+    assert alias_bound(300.0, 60.0, longest_s, A100, POWER_INSTANT) == pytest.approx(0.01)
+    assert longest_safe_iteration_s(300.0, 299.0, A100, POWER_INSTANT, 0.01) == math.inf
+
+
+@given(
+    period_s=st.floats(1e-3, 0.3), duty=st.floats(0.05, 0.95), span_s=st.floats(0.01, 0.09), phase=st.floats(0.0, 1.0)
+)
+def test_no_part_time_mean_errs_by_more_than_the_bound(
+    period_s: float, duty: float, span_s: float, phase: float
+) -> None:
+    starts = np.arange(-1.0, 6.0, period_s)
+    wave = Wave(starts, starts + duty * period_s)
+    ends = 0.1 * np.arange(1, 51) + phase * 0.1
+    mean = float(wave.share(ends - span_s, ends).mean())
+    assert abs(mean - duty) <= alias_bias_w(1.0, period_s, span_s, duty=duty) + 1e-9
+
+
+def test_an_observer_effect_is_seen_and_its_absence_too() -> None:
+    generator = np.random.default_rng(1)
+    sparse = 1e-3 * np.exp(generator.normal(0, 5e-4, 8))
+    slowed = observer_effect(list(sparse * 1.02 * np.exp(generator.normal(0, 5e-4, 8))), list(sparse))
+    assert slowed.significant
+    assert not slowed.small
+    assert slowed.ratio.low <= 1.02 <= slowed.ratio.high
+    alike = observer_effect(list(sparse * np.exp(generator.normal(0, 5e-4, 8))), list(sparse))
+    assert alike.small
+    assert not alike.significant
+
+
+def test_a_drift_does_not_look_like_an_observer_effect() -> None:
+    """Dense, sparse, sparse, dense while the loop slows down by 1 % each window: a whole pair of pairs cancels."""
+    time_s = [1.0, 1.01, 1.02, 1.03]
+    effect = observer_effect([time_s[0], time_s[3]], [time_s[1], time_s[2]])
+    assert effect.ratio.estimate == pytest.approx(1.0, abs=2e-4)
+    assert not effect.significant
+
+
+def test_unequal_numbers_of_windows_are_compared_too() -> None:
+    effect = observer_effect([1.02, 1.0205, 1.0195], [1.0, 1.0002])
+    assert effect.ratio.estimate == pytest.approx(1.02, rel=1e-3)
+    assert effect.significant
+    with pytest.raises(ValueError, match="at least two"):
+        observer_effect([1.0], [1.0, 1.0])
+    with pytest.raises(ValueError, match="positive"):
+        observer_effect([1.0, 0.0], [1.0, 1.0])
+
+
+def readings(frozen_from_s: float = math.inf) -> list[Reading]:
+    """Ten seconds of a power value that changes every 0.1 s until it freezes."""
+    times = np.arange(0.0, 10.0, 0.05)
+    return [Reading(float(t), POWER_INSTANT, 200.0 + math.floor(min(t, frozen_from_s) / 0.1 + 1e-9)) for t in times]
+
+
+def test_a_frozen_value_is_stale_for_the_time_beyond_five_refreshes() -> None:
+    """Frozen from 4 s on: 6 s less 5 x 0.1 s of patience, of 10 s."""
+    health = reading_health(readings(4.0), {}, A100, 0.0, 10.0)
+    assert health.stale_share == {POWER_INSTANT: pytest.approx(0.55)}
+    assert health.worst_stale == pytest.approx(0.55)
+    assert health.invalid(POWER_INSTANT)
+    assert not health.invalid(ENERGY)
+    assert reading_health(readings(), {}, A100, 0.0, 10.0).stale_share == {POWER_INSTANT: 0.0}
+
+
+def test_dropped_values_invalidate_above_one_percent() -> None:
+    health = reading_health(readings(), {"power_instant_w: not above 0": 2}, A100, 0.0, 10.0)
+    assert health.impossible_share == pytest.approx(2 / 202)
+    assert not health.invalid(POWER_INSTANT)
+    assert reading_health(readings(), {"x": 3}, A100, 0.0, 10.0).invalid(POWER_INSTANT)
+
+
+def test_kinds_that_are_not_in_the_profile_are_not_judged() -> None:
+    only = replace(A100, streams=tuple(s for s in A100.streams if s.kind == POWER), counter=None)
+    assert reading_health(readings(4.0), {}, only, 0.0, 10.0).stale_share == {}
+    assert reading_health([], {}, A100, 0.0, 10.0).worst_stale == 0.0
+
+
+@pytest.mark.parametrize(
+    ("share", "verdict"), [(None, "unknown"), (0.0, "ok"), (1e-3, "ok"), (2e-3, "warns"), (0.02, "fails")]
+)
+def test_throttling_warns_above_a_thousandth_and_fails_above_a_hundredth(share: float | None, verdict: str) -> None:
+    assert throttle_verdict(share) == verdict
