@@ -127,14 +127,19 @@ def calibrate(
     finally:
         if load is None:
             device.release(prepared)
-    recording = driver.recording(quick=quick)
     tell("identifying the sensor")
+    facts = device.facts
+    about = (name or facts.name.replace(":", "-"), f"{facts.title}, calibrated", capabilities.scope)
+    return _identified(driver.recording(quick=quick), about, driver.poll_s)
+
+
+def _identified(recording: Recording, about: tuple[str, str, str], poll_s: float) -> Calibration:
+    """What a recording says; ``about`` is the profile's name, title and scope."""
     found = identify(recording)
-    short = name or device.facts.name.replace(":", "-")
-    title = f"{device.facts.title}, calibrated"
-    profile = profile_of(recording, found, name=short, title=title, scope=capabilities.scope)
+    name, title, scope = about
+    profile = profile_of(recording, found, name=name, title=title, scope=scope)
     streams, counter = report_of(recording, found)
-    report = CalibrationReport(streams, counter, recording.duration_s, driver.poll_s, quick)
+    report = CalibrationReport(streams, counter, recording.duration_s, poll_s, recording.quick)
     verdict, warnings = tuple(verdict_lines(report)), tuple(warning_lines(report, recording))
     return Calibration(profile, replace(report, verdict=verdict, warnings=warnings), recording, found)
 

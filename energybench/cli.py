@@ -46,6 +46,7 @@ def main() -> None:
     \b
     energybench run gconv              measure a suite (on a simulated H200 where there is no GPU)
     energybench report results/RUN     rebuild the report of a run from its folder
+    energybench doctor                 is this device fit to be measured
     energybench compare RUN RUN        what changed between two runs, with a gate for CI
     energybench model group-size ...   the analytic side
     """
@@ -65,20 +66,21 @@ def main() -> None:
 @click.option("--plugin", "plugins", multiple=True, metavar="X", help="A .py file or module whose layers may be named.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of inputs, weights and block orders.")
 @click.option("--aa", "against_itself", is_flag=True, help="Measure the baseline against itself: proof of the set-up.")
+@click.option("--no-calibrate", is_flag=True, help="Do not calibrate the sensor of a board that never was.")
 @click.option("--dry-run", is_flag=True, help="Show cases, shared work, skips and estimates; measure nothing.")
 @click.option("--fresh", is_flag=True, help="Start anew instead of resuming an incomplete run.")
-def run(suites: tuple[str, ...], gpu: str | None, device: str | None, dry_run: bool, **options: Any) -> None:
+def run(  # noqa: D417
+    suites: tuple[str, ...], gpu: str | None, device: str | None, dry_run: bool, no_calibrate: bool, **options: Any
+) -> None:
     """Measure suites: write run folders, print the answer.
 
     SUITE is the name of a shipped suite (energybench list) or a .yaml file. Interrupting is safe: the same command
     goes on where it stopped.
     """
-    if gpu is not None and device is not None:
-        raise click.UsageError("--gpu and --device exclude each other")
-    chosen = _run_options(f"cuda:{gpu}" if gpu is not None else device, **options)
+    chosen = _run_options(_device(gpu, device), **options)
     status = 0
     for suite in suites:
-        status = max(status, _run_one(suite, chosen, dry_run=dry_run))
+        status = max(status, _run_one(suite, chosen, dry_run=dry_run, calibrate=not (no_calibrate or dry_run)))
     click.get_current_context().exit(status)
 
 
@@ -169,6 +171,55 @@ def fit(run: Path, machine: str | None, output: Path | None) -> None:
         beside = output.with_name(f"{output.stem}.efficiency.yaml")
         beside.write_text(efficiency_to_yaml(found.efficiency))
         click.echo(f"\nwrote {output} and {beside}: energybench predict SUITE --machine {output} --efficiency {beside}")
+
+
+@main.command()
+@click.option("--gpu", metavar="N|UUID", help="CUDA GPU by index or UUID.")
+@click.option("--device", metavar="D", help="cuda:0, cpu, or sim:MACHINE. Default: the first usable GPU.")
+@click.option("--meter", type=click.Choice(["nvml", "rapl", "sim"]), help="Default: the device's own.")
+@click.option("--quick", is_flag=True, help="The short form: under a minute, without the finer points.")
+@click.option(
+    "--figure", type=click.Path(path_type=Path, dir_okay=False), help="Write a figure of the fit (.svg, .png)."
+)
+def calibrate(gpu: str | None, device: str | None, meter: str | None, quick: bool, figure: Path | None) -> None:
+    """Find out what a board's power sensor does, by square waves; kept for later runs of that board."""
+    from energybench.analysis.calibration_words import calibration_lines
+    from energybench.first_use import calibrated
+    from energybench.study import RunOptions, open_station
+
+    station = open_station(RunOptions(device=_device(gpu, device), meter=meter))
+    try:
+        found = calibrated(station, quick=quick, tell=lambda text: click.echo(text, err=True))
+    finally:
+        station.close()
+    click.echo("\n".join(calibration_lines(found.report, found.profile)))
+    if figure is not None:
+        from energybench.analysis.calibration_curves import calibration_curves
+        from energybench.report.figures_calibration import calibration_figure
+
+        curves = calibration_curves(found.recording, found.found)
+        calibration_figure(curves, simulated=station.device.facts.simulated).savefig(figure)
+        click.echo(f"figure {figure}")
+    click.get_current_context().exit(0 if found.report.reliable else EXIT_MISSED)
+
+
+@main.command()
+@click.option("--gpu", metavar="N|UUID", help="CUDA GPU by index or UUID.")
+@click.option("--device", metavar="D", help="cuda:0, cpu, or sim:MACHINE. Default: the first usable GPU.")
+def doctor(gpu: str | None, device: str | None) -> None:
+    """Is this device fit to be measured? Each finding with its remedy; exit status 3 when energy cannot be."""
+    from energybench.devices.open import open_device, open_named_meter
+    from energybench.doctor import diagnose, diagnosis_lines, examine
+
+    opened, notes = open_device(_device(gpu, device))
+    for note in notes:
+        click.echo(note, err=True)
+    try:
+        found = diagnose(examine(opened.facts, lambda: open_named_meter(opened), opened.clock))
+    finally:
+        opened.close()
+    click.echo("\n".join(diagnosis_lines(found)))
+    click.get_current_context().exit(0 if found.can_measure_energy else 3)
 
 
 @main.command("list")
@@ -266,6 +317,13 @@ def _compare_with_model(run: Path) -> None:
     print_model_comparison(compare_with_model(summarize(load(run))))
 
 
+def _device(gpu: str | None, device: str | None) -> str | None:
+    """The device that --gpu and --device name; None where neither does."""
+    if gpu is not None and device is not None:
+        raise click.UsageError("--gpu and --device exclude each other")
+    return f"cuda:{gpu}" if gpu is not None else device
+
+
 def _run_options(device: str | None, **given: Any) -> RunOptions:
     from energybench.expand import parse_setting
     from energybench.session import RunOptions
@@ -293,7 +351,7 @@ def _run_options(device: str | None, **given: Any) -> RunOptions:
     )
 
 
-def _run_one(name: str, options: RunOptions, *, dry_run: bool) -> int:
+def _run_one(name: str, options: RunOptions, *, dry_run: bool, calibrate: bool) -> int:
     """Measure one suite; returns the exit status."""
     from rich.console import Console
 
@@ -308,6 +366,10 @@ def _run_one(name: str, options: RunOptions, *, dry_run: bool) -> int:
     try:
         for note in station.notes:
             stderr.print(note, highlight=False, markup=False)
+        if calibrate:
+            from energybench.first_use import calibrated_on_first_use
+
+            station = calibrated_on_first_use(station, lambda text: stderr.print(text, highlight=False, markup=False))
         study = plan_study(suite, station, options)
         if dry_run:
             click.echo("\n".join(study_lines(study, station)))

@@ -166,6 +166,7 @@ class RunRecord(_Record):
     device: dict[str, Any] = Field(default_factory=dict)
     meter: dict[str, Any] = Field(default_factory=dict)
     sensor: dict[str, Any] | None = None
+    calibration: dict[str, Any] | None = None
     machine: dict[str, Any] | None = None
     plan: dict[str, Any] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)

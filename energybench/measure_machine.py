@@ -27,6 +27,9 @@ KERNELS = (str(Path(__file__).parent / "devices" / "kernels.py"),)
 """For ``RunOptions.plugins``: where the copy loop is."""
 
 DTYPES = ("float32", "tf32", "float16", "bfloat16")
+CPU_LACKS = ("tf32", "float16")
+"""There is no tf32 on a CPU, and its float16 products are emulated: seconds each."""
+
 COLUMNS = 4096
 CACHES = 8
 """A copy moves this many times the last-level cache, so that next to nothing of it is found there."""
@@ -125,7 +128,7 @@ def _dtypes(device: Device) -> Sequence[str]:
     """Formats worth trying; one the device refuses becomes a failed case."""
     if isinstance(device, SimulatedDevice):
         return [d for d in DTYPES if d in device.machine.peak_flops_per_s]
-    return [d for d in DTYPES if d != "tf32" and d != "float16"] if device.facts.name == "cpu" else DTYPES
+    return [d for d in DTYPES if d not in CPU_LACKS] if device.facts.name == "cpu" else DTYPES
 
 
 def _copy_bytes(device: Device) -> int:

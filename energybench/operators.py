@@ -50,9 +50,7 @@ def measured_operators(device: Device, prepared: Prepared, records: Sequence[Ope
         record.model_copy(update={"measured_s": seen.seconds, "kernel": seen.kernel or None})
         for record, seen in zip(records, profiled, strict=True)
     )
-    missing = [record.path or record.name for record in filled if record.measured_s is None]
-    note = f"{len(missing)} of {len(filled)} operators have no time of their own, {missing[0]} first" if missing else ""
-    return OperatorTimes(filled, note)
+    return OperatorTimes(filled, _gaps(filled))
 
 
 def profile_study(
@@ -93,14 +91,26 @@ def profile_study(
     return [record for mine in by_work.values() for record in mine], notes
 
 
+def _gaps(records: Sequence[OperatorRecord]) -> str:
+    missing = [record for record in records if record.measured_s is None]
+    if not missing:
+        return ""
+    first = missing[0]
+    why = "one call does the work of several" if first.kernel else "no kernel was seen"
+    return (
+        f"{len(missing)} of {len(records)} operators have no time of their own, "
+        f"the first of them {first.name} ({first.path}): {why}"
+    )
+
+
 def _difference(records: Sequence[OperatorRecord], profiled: Sequence[ProfiledOperator]) -> str:
     """Where the counted and the profiled sequence part; empty where they are the same."""
     for record, seen in zip(records, profiled, strict=False):
+        where = f"operator {record.index} ({record.path})"
         if record.name != seen.name:
-            where = f"operator {record.index} ({record.path})"
             return f"{where} was counted as {record.name} and ran as {seen.name}"
         if seen.macs is not None and record.macs != seen.macs:
-            return f"operator {record.index} ({record.path}) was counted with other multiply-accumulates than it ran with"
+            return f"{where} was counted with {record.macs} multiply-accumulates and ran with {seen.macs}"
     if len(records) != len(profiled):
         return f"{len(records)} operators were counted and {len(profiled)} ran"
     return ""

@@ -11,7 +11,7 @@ from typing import Any
 from energybench.against_itself import doubled
 from energybench.bench import Comparison
 from energybench.devices import Device
-from energybench.devices.open import open_device, open_meter_for
+from energybench.devices.open import Watch, open_device, open_meter_for
 from energybench.devices.simulated import SimulatedDevice
 from energybench.errors import SuiteError
 from energybench.expand import Skipped, expand
@@ -78,11 +78,23 @@ class Station:
     """An opened device and the meter that watches it. A resource: close it."""
 
     device: Device
-    meter: Meter
-    capabilities: Capabilities
-    sensor: SensorProfile | None
+    watch: Watch
     notes: tuple[str, ...]
-    foreign_device: bool = False
+
+    @property
+    def meter(self) -> Meter:
+        """The meter that watches the device."""
+        return self.watch.meter
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the meter can do."""
+        return self.watch.capabilities
+
+    @property
+    def sensor(self) -> SensorProfile | None:
+        """What is known of the sensor; None where there are no readings."""
+        return self.watch.sensor if self.watch.capabilities.kinds else None
 
     def close(self) -> None:
         """Close both."""
@@ -98,8 +110,7 @@ def open_station(options: RunOptions) -> Station:
         MeterError: a meter that was asked for cannot be used.
     """
     device, notes = open_device(options.device, seed=options.seed, plugins=options.plugins)
-    meter, capabilities, sensor, foreign = open_meter_for(device, options.meter, seed=options.seed)
-    return Station(device, meter, capabilities, sensor, notes, foreign)
+    return Station(device, open_meter_for(device, options.meter, seed=options.seed), notes)
 
 
 def plan_study(suite: Suite, station: Station, options: RunOptions) -> Study:
@@ -118,7 +129,7 @@ def plan_study(suite: Suite, station: Station, options: RunOptions) -> Study:
     method = suite.method
     if options.budget_s is not None:
         method = method.model_copy(update={"budget_s": options.budget_s})
-    sensor = station.sensor if station.capabilities.kinds else None
+    sensor = station.sensor
     plan = plan_measurement(method, sensor, quick=options.quick, precision=options.precision)
     machine = _machine_of(station.device)
     works = sum(len(c.works) for c in comparisons)

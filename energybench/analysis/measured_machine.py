@@ -1,4 +1,4 @@
-"""What did the loops of `machines measure` say about the machine? A sheet, every number with its interval or its reason.
+"""What did the loops of `machines measure` say of the machine? A sheet, every number with its interval or its reason.
 
 Rates are those of the best loop: bandwidth of the fastest copy, peak of the fastest matrix product of each data type.
 Unit energies come from all loops together by non-negative least squares (``fit_energy``): copies tell joules per byte,
@@ -183,7 +183,8 @@ def _limit(loops: Sequence[_Loop], book: Book, run: Run, metered: bool) -> Sheet
     field = "tdp_w"
     told = run.record.meter.get("power_limit_default_w") or run.record.meter.get("power_limit_w")
     if isinstance(told, int | float):
-        return SheetNumber(field, float(told), float(told), float(told), "power limit the driver reports", measured=True)
+        told_w = float(told)
+        return SheetNumber(field, told_w, told_w, told_w, "power limit the driver reports", measured=True)
     if book.machine is not None:
         return _given(field, book.machine.tdp_w, f"not measured; {book.machine.sources[field]}")
     if metered:
@@ -211,11 +212,9 @@ def _energies(
         BYTE: (working_w / value_of["bandwidth_bytes_per_s"], "the rest of the power limit at full bandwidth"),
     }
     names = {STATIC: STATIC, BYTE: BYTE}
-    for field in value_of:
-        if field.startswith("peak_flops_per_s."):
-            dtype = field.partition(".")[2]
-            names[f"{FLOP}.{dtype}"] = f"{FLOP}.{dtype}.gemm"
-            assumed[f"{FLOP}.{dtype}"] = (working_w / value_of[field], "the rest of the power limit at peak")
+    for dtype, peak_flops_per_s in _by_dtype(rates, "peak_flops_per_s").items():
+        names[f"{FLOP}.{dtype}"] = f"{FLOP}.{dtype}.gemm"
+        assumed[f"{FLOP}.{dtype}"] = (working_w / peak_flops_per_s, "the rest of the power limit at peak")
     numbers = [_idle(book, limit, reason, origin)]
     for field, name in names.items():
         constant = found.get(name)
@@ -261,28 +260,27 @@ def _assumed(how: str) -> str:
 
 
 def _machine(numbers: Sequence[SheetNumber], run: Run, base: Machine | None) -> Machine:
-    """The sheet; cache sizes are the device's own words, its bandwidth the shipped sheet's."""
+    """The sheet; cache sizes are the device's own words, the bandwidth of its cache the shipped sheet's."""
     plain = {n.field: n.value for n in numbers if "." not in n.field}
     sources = {n.field: n.source for n in numbers}
     title = str(run.record.device.get("title") or run.record.device["name"])
-    caches: dict[str, float | None] = {"l2_bytes": None, "l2_bandwidth_bytes_per_s": None}
-    for field in caches:
-        known = _of_sheet(base, field) if base else None
+    caches: dict[str, float | None] = {}
+    for field in ("l2_bytes", "l2_bandwidth_bytes_per_s"):
         told = run.record.device.get(field)
-        if isinstance(told, int | float) and told > 0:
-            caches[field], sources[field] = float(told), "the device's own word"
-        elif known is not None:
-            caches[field], sources[field] = known
+        known = (float(told), "the device's own word") if told else _of_sheet(base, field) if base else None
+        caches[field] = known[0] if known else None
+        sources |= {field: known[1]} if known else {}
     return Machine(
         name=_name(str(run.record.device.get("name")), title, base),
-        title=title if run.simulated or "measured" in title else f"{title}, measured",
+        title=title if run.simulated else f"{title}, measured",
         provenance="measured",
         match=() if run.simulated else (title,),
         sources=sources,
         peak_flops_per_s=_by_dtype(numbers, "peak_flops_per_s"),
         j_per_flop=_by_dtype(numbers, FLOP),
+        l2_bytes=caches["l2_bytes"],
+        l2_bandwidth_bytes_per_s=caches["l2_bandwidth_bytes_per_s"],
         **plain,
-        **caches,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -66,14 +67,19 @@ class Wave:
             raise ValueError("the bursts of a square wave must follow each other")
         return cls(pairs[:, 0], pairs[:, 1])
 
+    @cached_property
+    def _totals(self) -> tuple[np.ndarray, np.ndarray]:
+        """Times of all edges, and the seconds the load had been on by each."""
+        done = np.cumsum(self.stops_s - self.starts_s)
+        before = np.concatenate(([0.0], done[:-1])) if len(done) else done
+        return np.column_stack([self.starts_s, self.stops_s]).ravel(), np.column_stack([before, done]).ravel()
+
     def on_s(self, times_s: np.ndarray | float) -> np.ndarray:
         """Seconds the load had been on by each time."""
-        if not len(self.starts_s):
+        edges_s, totals_s = self._totals
+        if not len(edges_s):
             return np.zeros_like(np.asarray(times_s, dtype=float))
-        knots = np.column_stack([self.starts_s, self.stops_s]).ravel()
-        done = np.cumsum(self.stops_s - self.starts_s)
-        totals = np.column_stack([np.concatenate(([0.0], done[:-1])), done]).ravel()
-        on_s: np.ndarray = np.interp(times_s, knots, totals)
+        on_s: np.ndarray = np.interp(times_s, edges_s, totals_s)
         return on_s
 
     def share(self, start_s: np.ndarray | float, stop_s: np.ndarray | float) -> np.ndarray:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from energybench.devices import Device
 from energybench.devices.simulated import SimulatedDevice
 from energybench.errors import DeviceError, MeterError
 from energybench.meters import Capabilities, Meter, NoMeter, open_meter
 from energybench.sensor import PROFILES, SensorProfile, assumed_profile, rapl_profile
+from energybench.sensor.store import stored
 
 DEFAULT_SIMULATION = "h200"
 DRIVER_SIGNS = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg")
@@ -63,18 +66,34 @@ def open_device(name: str | None, *, seed: int = 0, plugins: Sequence[str] = ())
     )
 
 
-def open_meter_for(
-    device: Device, name: str | None, *, seed: int = 0
-) -> tuple[Meter, Capabilities, SensorProfile | None, bool]:
-    """Open the meter that was named, or the device's own.
+@dataclass(frozen=True)
+class Watch:
+    """A meter that was opened for a device.
 
-    Returns:
-        The meter; what it can do; what is known of its sensor; whether it watches another device than the working one.
+    Attributes:
+        meter: the meter, probed.
+        capabilities: what it can do.
+        sensor: what is known of its sensor; None without one.
+        foreign_device: it watches another device than the one that works.
+        uncalibrated: why no calibration is in force; empty where one is, or none is needed.
+        calibration: the stored calibration's own record, for the run.
+    """
+
+    meter: Meter
+    capabilities: Capabilities
+    sensor: SensorProfile | None
+    foreign_device: bool = False
+    uncalibrated: str = ""
+    calibration: Mapping[str, Any] | None = None
+
+
+def open_meter_for(device: Device, name: str | None, *, seed: int = 0) -> Watch:
+    """Open the meter that was named, or the device's own.
 
     Raises:
         MeterError: a meter that was asked for gives no joules here.
     """
-    own = {"cuda": "nvml", "cpu": "rapl", "sim": "sim"}[device.facts.name.split(":")[0]]
+    own = _own_meter(device)
     chosen = name or own
     try:
         meter, profile = _opened(chosen, device, seed)
@@ -84,13 +103,43 @@ def open_meter_for(
         return _without(device, f"{error.what}. {error.remedy}".strip())
     capabilities = meter.probe()
     if not capabilities.kinds and chosen != "none":
-        if name is not None:
-            meter.close()
-            raise MeterError(capabilities.energy_reason or "it offers no reading", where=f"--meter {name}")
         meter.close()
+        if name is not None:
+            raise MeterError(capabilities.energy_reason or "it offers no reading", where=f"--meter {name}")
         return _without(device, capabilities.energy_reason)
-    sensor = profile or _sensor_of(chosen, meter, capabilities)
-    return meter, capabilities, sensor, chosen not in (own, "none")
+    foreign = chosen not in (own, "none")
+    if chosen == "nvml":
+        return _nvml_watch(device, meter, capabilities, foreign)
+    return Watch(meter, capabilities, rapl_profile() if chosen == "rapl" else profile, foreign)
+
+
+def open_named_meter(device: Device) -> Meter:
+    """The device's own meter as it is, without a stand-in where it cannot be used.
+
+    Raises:
+        MeterError: it cannot be opened.
+    """
+    return _opened(_own_meter(device), device, 0)[0]
+
+
+def _own_meter(device: Device) -> str:
+    return {"cuda": "nvml", "cpu": "rapl", "sim": "sim"}[device.facts.name.split(":")[0]]
+
+
+def _nvml_watch(device: Device, meter: Meter, capabilities: Capabilities, foreign: bool) -> Watch:
+    """A board's sensor as it was calibrated, else as boards of its generation are assumed to be."""
+    board = meter.describe()
+    uuid = str(board.get("uuid") or device.facts.uuid or "")
+    known = stored(uuid, str(board.get("driver", "")), capabilities.kinds)
+    if known.profile is not None:
+        return Watch(meter, capabilities, known.profile, foreign, "", known.report)
+    assumed = assumed_profile(
+        str(board.get("architecture", "")),
+        str(board.get("brand", "")),
+        board_name=str(board.get("board", "")),
+        kinds=capabilities.kinds,
+    )
+    return Watch(meter, capabilities, assumed, foreign, known.reason)
 
 
 def _opened(name: str, device: Device, seed: int) -> tuple[Meter, SensorProfile | None]:
@@ -106,23 +155,9 @@ def _opened(name: str, device: Device, seed: int) -> tuple[Meter, SensorProfile 
     return open_meter(name, clock=device.clock, device_uuid=facts.uuid, pci_bus_id=facts.pci_bus_id), None
 
 
-def _without(device: Device, reason: str) -> tuple[Meter, Capabilities, None, bool]:
+def _without(device: Device, reason: str) -> Watch:
     meter = NoMeter(device.clock, reason)
-    return meter, meter.probe(), None, False
-
-
-def _sensor_of(name: str, meter: Meter, capabilities: Capabilities) -> SensorProfile | None:
-    if name == "rapl":
-        return rapl_profile()
-    if name == "nvml":
-        board = meter.describe()
-        return assumed_profile(
-            str(board.get("architecture", "")),
-            str(board.get("brand", "")),
-            board_name=str(board.get("name", "")),
-            kinds=capabilities.kinds,
-        )
-    return None
+    return Watch(meter, meter.probe(), None)
 
 
 def _simulated_profile(machine: str) -> SensorProfile:

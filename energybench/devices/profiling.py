@@ -8,6 +8,7 @@ kernels launched inside its range (CUPTI), on the CPU the time of what it calls;
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from statistics import median
 from typing import Any
 
 import torch
-from torch.autograd import DeviceType
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.profiler import ProfilerActivity, profile, record_function
@@ -29,6 +29,9 @@ from energybench.devices.truth import operator_latency_s
 from energybench.errors import CaseError, one_line
 from energybench.workload import Built, WorkPlan
 from energybench.workload.aten import is_free, operator_costs
+
+os.environ.setdefault("KINETO_LOG_LEVEL", "6")
+# at its level 5 torch 2.13's profiler writes two lines a session to stderr, into the progress bar
 
 RANGE = "energybench operator "
 WARM_UP = 1
@@ -86,7 +89,11 @@ def profile_operators(device: Device, prepared: Prepared) -> list[ProfiledOperat
     rounds = [[find(events.get(_range(i, k))) for k in range(len(calls[0]))] for i in range(WARM_UP, count)]
     if on_cuda and not any(found for row in rounds for found in row):
         raise CaseError("the profiler saw no kernel: CUPTI is missing or may not be used here")
-    return [operator for k, call in enumerate(calls[0]) for operator in _operators(call, [row[k] for row in rounds])]
+    return [
+        operator
+        for k, call in enumerate(calls[0])
+        for operator in _operators(call, [row[k] for row in rounds], exact=on_cuda)
+    ]
 
 
 def _hidden(device: SimulatedDevice, prepared: SimulatedPrepared) -> list[ProfiledOperator]:
@@ -170,7 +177,9 @@ def _iteration(built: Built, plan: WorkPlan) -> Callable[[int], object]:
     return forward if plan.case.mode == "inference" else built.step
 
 
-def _profiled(iterate: Callable[[int], object], count: int, *, on_cuda: bool) -> tuple[list[list[_Call]], dict[str, Any]]:
+def _profiled(
+    iterate: Callable[[int], object], count: int, *, on_cuda: bool
+) -> tuple[list[list[_Call]], dict[str, Any]]:
     """The calls of each iteration, and the profiler's event of every range."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_cuda else [])]
     calls = []
@@ -183,10 +192,8 @@ def _profiled(iterate: Callable[[int], object], count: int, *, on_cuda: bool) ->
         if on_cuda:
             torch.cuda.current_stream().synchronize()
     # on CUDA every range appears a second time, as an annotation of the device's time line
-    events = {
-        e.name: e for e in profiler.events() or () if e.name.startswith(RANGE) and e.device_type == DeviceType.CPU
-    }
-    return calls, events
+    events = [e for e in profiler.events() or () if e.name.startswith(RANGE) and e.device_type.name == "CPU"]
+    return calls, {e.name: e for e in events}
 
 
 def _kernels_of(event: Any) -> Found | None:
@@ -213,18 +220,21 @@ def _within(event: Any) -> Iterator[Any]:
             yield from _within(child)
 
 
-def _operators(call: _Call, rounds: Sequence[Found | None]) -> Iterable[ProfiledOperator]:
-    """What the iterations say of one call.
+def _operators(call: _Call, rounds: Sequence[Found | None], *, exact: bool) -> Iterable[ProfiledOperator]:
+    """What the iterations say of one call; nothing where most of them saw nothing.
 
-    The profiler may lose kernels at the start of a session: only iterations with the most frequent kernels count, and
-    they must be more than half.
+    Args:
+        call: which operators it stands for.
+        rounds: what each iteration saw of it.
+        exact: count only iterations with the most frequent kernels, because the profiler may lose some of them at the
+            start of a session; on the CPU the name is merely that of the longest part.
     """
     seen = [found for found in rounds if found is not None]
-    kernels, often = Counter(names for names, _ in seen).most_common(1)[0] if seen else ((), 0)
-    alone = len(call.names) == 1
-    sure = 2 * often > len(rounds)
-    seconds = median(time_s for names, time_s in seen if names == kernels) if sure and alone else None
-    kernel = " + ".join(dict.fromkeys(kernels)) if sure else ""
+    usual = Counter(names for names, _ in seen).most_common(1)[0][0] if seen else ()
+    times = [time_s for names, time_s in seen if names == usual or not exact]
+    sure = 2 * len(times) > len(rounds)
+    seconds = median(times) if sure and len(call.names) == 1 else None
+    kernel = " + ".join(dict.fromkeys(usual)) if sure else ""
     return [ProfiledOperator(name, macs, kernel, seconds) for name, macs in zip(call.names, call.macs, strict=True)]
 
 

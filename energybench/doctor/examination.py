@@ -105,20 +105,19 @@ def examine(
     Args:
         facts: of the working device; None where it could not be opened.
         opened: opens the meter; its refusal is a finding.
-        clock: times the watch.
-        sensor: what is known of the sensor, if that was looked up.
-        uncalibrated: why no calibration is in force.
+        clock: times the watch, which lasts ``watch_s``.
+        sensor: what is known of the sensor; ``uncalibrated`` says why no calibration is in force.
+        uncalibrated: as above.
         surroundings: None for those of this process.
-        watch_s: how long to watch.
+        watch_s: as above.
     """
     about: dict[str, Any] = {
-        "device": f"{facts.title} ({facts.name})" if facts else "",
-        "uuid": facts.uuid if facts else None,
-        "pci_bus_id": facts.pci_bus_id if facts else None,
         "surroundings": surroundings or Surroundings.here(),
         "sensor": sensor,
         "uncalibrated": uncalibrated,
     }
+    if facts is not None:
+        about |= {"device": f"{facts.title} ({facts.name})", "uuid": facts.uuid, "pci_bus_id": facts.pci_bus_id}
     try:
         meter = opened()
     except MeterError as error:

@@ -70,15 +70,8 @@ def save_profile(
     if not uuid:
         raise MeterError("a calibration belongs to one board, and this device has no UUID", remedy="do not store it")
     path = (folder or profiles_folder()) / _file_name(uuid)
-    entry = {
-        "schema": SCHEMA,
-        "uuid": uuid,
-        "driver": driver,
-        "kinds": sorted(kinds),
-        "created_utc": utc_stamp(),
-        "profile": profile.to_dict(),
-        "report": dict(report) if report is not None else None,
-    }
+    entry = {"schema": SCHEMA, "uuid": uuid, "driver": driver, "kinds": sorted(kinds), "created_utc": utc_stamp()}
+    entry |= {"profile": profile.to_dict(), "report": dict(report) if report is not None else None}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _replace(path, json.dumps(entry, indent=1))
