@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -108,6 +109,27 @@ def _poll_to_tick(bench: Bench, loop: Loop | None, readings: list[Reading]) -> b
             last = reading.value
         _feed_until(bench, loop, clock.now_s() + plan.edge_poll_s, AHEAD_AT_EDGES_S)
     return False
+
+
+def poll_for_observer(bench: Bench, loop: Loop, readings: list[Reading], length_s: float, *, dense: bool) -> None:
+    """Keep a loop running, polling as densely as at an edge, or not at all."""
+    clock = bench.device.clock
+    end_s = clock.now_s() + length_s
+    while dense and clock.now_s() < end_s:
+        readings.extend(_read(bench, None))
+        _feed_until(bench, loop, min(clock.now_s() + bench.plan.edge_poll_s, end_s), AHEAD_AT_EDGES_S)
+    _feed_until(bench, loop, end_s, AHEAD_S)
+
+
+def foreign_flags(bench: Bench) -> list[str]:
+    """Whether others use the board: ``foreign-process`` for one seen here, ``foreign-unseen`` for one only listed.
+
+    In a container the driver may list our own process under the host's number, which is why only a process that
+    exists here under its number counts as another's.
+    """
+    others = bench.meter.state(processes=True).processes or ()
+    seen = [pid for pid in others if Path(f"/proc/{pid}").exists()]
+    return ["foreign-process"] if seen else ["foreign-unseen"] if others else []
 
 
 def poll_until(bench: Bench, loop: Loop | None, readings: list[Reading], time_s: float) -> None:

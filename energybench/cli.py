@@ -69,7 +69,7 @@ def main() -> None:
 @click.option("--no-calibrate", is_flag=True, help="Do not calibrate the sensor of a board that never was.")
 @click.option("--dry-run", is_flag=True, help="Show cases, shared work, skips and estimates; measure nothing.")
 @click.option("--fresh", is_flag=True, help="Start anew instead of resuming an incomplete run.")
-def run(  # noqa: D417
+def run(
     suites: tuple[str, ...], gpu: str | None, device: str | None, dry_run: bool, no_calibrate: bool, **options: Any
 ) -> None:
     """Measure suites: write run folders, print the answer.

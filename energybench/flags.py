@@ -18,7 +18,12 @@ FLAGS: dict[str, Flag] = {
     flag.name: flag
     for flag in (
         Flag("simulated", "S", "the device is simulated; nothing was measured", "run on a GPU with --gpu 0"),
-        Flag("quick", "q", "short windows, few of them, no settling: good for a look, not for print", "run without --quick"),
+        Flag(
+            "quick",
+            "q",
+            "short windows, few of them, no settling: good for a look, not for print",
+            "run without --quick",
+        ),
         Flag(
             "wide",
             "~",
@@ -97,7 +102,7 @@ FLAGS: dict[str, Flag] = {
             "faster than the roofline: Winograd, cache, boost clock or a wrong peak",
             "check the machine sheet",
         ),
-        Flag("foreign-device", "X", "the meter watches another device than the one that worked", "leave --meter out"),
+        Flag("foreign-device", "D", "the meter watches another device than the one that worked", "leave --meter out"),
     )
 }
 

@@ -30,7 +30,7 @@ WINDOWS_FILE = "windows.jsonl"
 OPERATORS_FILE = "operators.jsonl"
 READINGS_FILE = "readings.csv.gz"
 
-WindowKind = Literal["window", "idle", "settle", "latency", "failed"]
+WindowKind = Literal["window", "idle", "settle", "observer", "latency", "failed"]
 Record = TypeVar("Record", bound=BaseModel)
 
 

@@ -52,6 +52,7 @@ class Plan:
         idle_s: length of an idle measurement.
         budget_s: stop after this time; None for no limit.
         rule: the term that ruled the window's length, in words.
+        observes: whether the effect of polling is measured.
     """
 
     precision: float
@@ -68,6 +69,7 @@ class Plan:
     idle_s: float
     budget_s: float | None
     rule: str
+    observes: bool
 
     @property
     def loop_s(self) -> float:
@@ -119,6 +121,7 @@ def plan_measurement(
         idle_s=2.0 if quick else 5.0,
         budget_s=method.budget_s,
         rule=rule,
+        observes=sensor is not None and not quick,
     )
 
 

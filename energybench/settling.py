@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from energybench.analysis.joules import mean_power_w
-from energybench.bench import Bench, Comparison, append, board_now, poll_until, poll_window
+from energybench.bench import (
+    Bench,
+    Comparison,
+    append,
+    board_now,
+    foreign_flags,
+    poll_for_observer,
+    poll_until,
+    poll_window,
+)
 from energybench.devices import Prepared
 from energybench.journal import WindowRecord
 from energybench.readings import Reading
@@ -17,6 +26,8 @@ IDLE_SPAN_S = 2.0
 IDLE_STEADY = 0.01
 IDLE_STEADY_W = 1.0
 IDLE_CAP_S = 60.0
+OBSERVER_S = 0.4
+"""Each of six loops that show what polling costs: under 3 s in all."""
 
 
 def settle(bench: Bench, comparison: Comparison, work: Prepared) -> None:
@@ -59,9 +70,37 @@ def settle(bench: Bench, comparison: Comparison, work: Prepared) -> None:
         readings,
     )
     bench.settled = True
+    if not bench.idle_before and bench.plan.observes:
+        _observe_the_observer(bench, comparison, work)
     if not bench.idle_before:
         bench.idle_before = True
         measure_idle(bench, comparison)
+
+
+def _observe_the_observer(bench: Bench, comparison: Comparison, work: Prepared) -> None:
+    """Loop the same work polled as densely as ever and hardly at all: dense, sparse, sparse, dense."""
+    bench.progress.doing("the effect of polling")
+    for name in ("dense", "sparse", "sparse", "dense", "dense", "sparse"):
+        readings: list[Reading] = []
+        loop = bench.device.loop(work)
+        try:
+            poll_for_observer(bench, loop, readings, OBSERVER_S, dense=name == "dense")
+        finally:
+            stamps = loop.stop()
+        append(
+            bench,
+            WindowRecord(
+                number=0,
+                kind="observer",
+                work=work.plan.work,
+                comparison=comparison.id,
+                start_s=stamps[0].time_s,
+                stop_s=stamps[-1].time_s,
+                stamps=[(s.time_s, s.iterations) for s in (stamps[0], stamps[-1])],
+                flags=[name],
+            ),
+            readings,
+        )
 
 
 def measure_idle(bench: Bench, comparison: Comparison) -> None:
@@ -97,7 +136,7 @@ def measure_idle(bench: Bench, comparison: Comparison) -> None:
             stamps=[(start_s, 0), (stop_s, 1)],
             before=before,
             after=board_now(bench),
-            flags=[] if steady else ["idle-unsettled"],
+            flags=([] if steady else ["idle-unsettled"]) + foreign_flags(bench),
         ),
         readings,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -9,7 +10,7 @@ from energybench.columns import RESULTS, names
 from energybench.errors import SuiteError
 from energybench.spelling import did_you_mean
 from energybench.suite_model import OPTIONS, Scalar, Suite
-from energybench.suite_yaml import Keys
+from energybench.suite_yaml import Keys, listed
 
 Entry = Mapping[str, Scalar]
 Axes = Mapping[str, Sequence[Entry]]
@@ -77,8 +78,10 @@ def value_problem(field: str, value: Scalar) -> str:
         return f"{value!r} is not a {field} (one of {', '.join(OPTIONS[field])}){did_you_mean(value, OPTIONS[field])}"
     if field in {"batch", "repeat"} and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         return f"a {field} is a whole number from 1, not {value!r}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value} is not a finite number"
     if isinstance(value, str) and not re.fullmatch(r"[^|\s$][^|]{0,99}", value):
-        return f"{value!r} cannot be told apart in a case id: text of an axis has 1 to 99 characters and no '|' or '$'"
+        return f"{value[:40]!r} cannot be told apart in a case id: text of an axis has 1 to 99 characters and no '|' or '$'"
     if isinstance(value, str) and not value.isprintable():
         return f"{value!r} has characters that cannot be printed"
     return ""
@@ -136,8 +139,8 @@ def _keep(
     known = [entry[key] for entry in all_entries]
     for value in values:
         if value not in known:
-            shown = ", ".join(str(item) for item in dict.fromkeys(known))
-            raise error(key, f"no entry has {key}={value} (there are {shown}){did_you_mean(value, known)}")
+            shown = listed(dict.fromkeys(known))
+            raise error(key, f"no entry has {key}={str(value)[:60]} (there are {shown}){did_you_mean(value, known)}")
     kept = [entry for entry in entries if entry[key] in values]
     if not kept:
         raise error(key, "together with the other values asked for, no entry of this axis remains")
@@ -146,6 +149,6 @@ def _keep(
 
 def _not_a_field(key: str, axes: Axes) -> str:
     if key in axes:
-        return f"{key!r} has several fields that move together; name one of them: {', '.join(axes[key][0])}"
+        return f"{key!r} has several fields that move together; name one of them: {listed(axes[key][0])}"
     known = [*fields_of(axes), *(option for option in OPTIONS if option not in axes)]
-    return f"{key!r} is no field of this suite (there are {', '.join(known)}){did_you_mean(key, known)}"
+    return f"{key!r} is no field of this suite (there are {listed(known)}){did_you_mean(key, known)}"

@@ -13,7 +13,11 @@ from energybench.errors import SuiteError
 from energybench.spelling import did_you_mean
 from energybench.suite_axes import check_axes, fields_of, narrow
 from energybench.suite_model import Accuracy, Method, Scalar, Suite, TensorInput, Variant
-from energybench.suite_yaml import Document, Keys
+from energybench.suite_yaml import Document, Keys, listed
+
+
+MOST_COUNTED = 1_000
+"""Complaints looked at to say how much more there is to mend."""
 
 
 def explained(error: ValidationError, document: Document) -> SuiteError:
@@ -22,8 +26,9 @@ def explained(error: ValidationError, document: Document) -> SuiteError:
     first = details[0]
     keys = _place(first, document)
     same = [detail for detail in details if _place(detail, document) == keys]
-    others = len({_place(detail, document) for detail in details}) - 1
-    remedy = f"{others} more to mend in this file" if others else ""
+    others = len({_place(detail, document) for detail in details[:MOST_COUNTED]}) - 1
+    more = "or more " if len(details) > MOST_COUNTED else ""
+    remedy = f"{others} {more}others to mend in this file" if others else ""
     if first["type"] == "extra_forbidden":
         known = _known_keys(keys)
         return document.error(keys, f"unknown key{did_you_mean(keys[-1], known)}", remedy=f"known: {', '.join(known)}")
@@ -54,8 +59,8 @@ def check(suite: Suite) -> None:
 def _check_variants(suite: Suite) -> None:
     known = suite.variants
     if suite.baseline not in known:
-        what = f"the baseline {suite.baseline!r} is no variant{did_you_mean(suite.baseline, known)}"
-        raise suite.error(("baseline",), what, remedy=f"variants: {', '.join(known)}")
+        what = f"the baseline {_shown(suite.baseline)} is no variant{did_you_mean(suite.baseline, known)}"
+        raise suite.error(("baseline",), what, remedy=f"variants: {listed(known)}")
     fields = fields_of(suite.entries)
     for name, variant in known.items():
         keys: Keys = ("variants", name)
@@ -64,7 +69,7 @@ def _check_variants(suite: Suite) -> None:
         if variant.pair == name:
             raise suite.error((*keys, "pair"), "a variant cannot be its own pair")
         if variant.pair is not None and variant.pair not in known:
-            raise suite.error((*keys, "pair"), f"{variant.pair!r} is no variant{did_you_mean(variant.pair, known)}")
+            raise suite.error((*keys, "pair"), f"{_shown(variant.pair)} is no variant{did_you_mean(variant.pair, known)}")
         for option in ("layout", "mode", "cache"):
             if option in fields and getattr(variant, option) is not None:
                 what = f"{option} is an axis of this suite, so a variant cannot set it too"
@@ -78,7 +83,7 @@ def _check_references(suite: Suite) -> None:
             continue
         if re.fullmatch(r"\$\w+", text):
             what = f"{text} refers to no field{did_you_mean(text[1:], fields)}"
-            raise suite.error(keys, what, remedy=f"fields of the axes: {', '.join(fields) or 'none'}")
+            raise suite.error(keys, what, remedy=f"fields of the axes: {listed(fields) or 'none'}")
         if "$" in text:
             remedy = "add the value you want as a field of the axis and refer to that"
             raise suite.error(keys, f"{text!r}: a reference like $name stands for a whole value", remedy=remedy)
@@ -124,9 +129,9 @@ def _check_skip(suite: Suite) -> None:
         for field, value in matches.items():
             if field not in known:
                 what = f"{field!r} is no field of this suite{did_you_mean(field, known)}"
-                raise suite.error(("skip", index, field), what, remedy=f"fields: {', '.join(known)}")
+                raise suite.error(("skip", index, field), what, remedy=f"fields: {listed(known)}")
             if value not in known[field]:
-                what = f"no case has {field}={value}{did_you_mean(value, known[field])}"
+                what = f"no case has {field}={str(value)[:60]}{did_you_mean(value, known[field])}"
                 raise suite.error(("skip", index, field), what)
 
 

@@ -1,12 +1,13 @@
 """What does a suite file say, and on which line? YAML read safely, within hard limits.
 
 The text may come from anyone. So: only plain mappings, lists and scalars; no tags, no merge keys; limits on size, on
-nesting, and on what aliases expand to.
+nesting, on single words and numbers, and on what aliases expand to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ from energybench.errors import SuiteError
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
 MAX_NODES = 20_000
+MAX_KEY = 100
+MAX_TEXT = 2_000
+MAX_INTEGER = 2**63 - 1
+NAMES_LISTED = 24
 
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "map", "seq")}
 
@@ -45,13 +50,20 @@ class Document:
         known = keys
         while known and known not in self.lines:
             known = known[:-1]
-        dotted = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
+        dotted = "".join(f"[{key}]" if isinstance(key, int) else f".{_inert(key)}" for key in keys).lstrip(".")
         place = f"{self.source}:{self.lines.get(known, 1)}"
         return f"{place}: {dotted}" if dotted else place
 
     def error(self, keys: Keys, what: str, *, why: str = "", remedy: str = "") -> SuiteError:
         """An error that says where in this file."""
-        return SuiteError(what, where=self.where(*keys), why=why, remedy=remedy)
+        return SuiteError(_inert(what), where=self.where(*keys), why=why, remedy=_inert(remedy))
+
+
+def listed(known: Iterable[object]) -> str:
+    """Names for a message: all of them while they are few, else the first ones and how many more there are."""
+    names = [str(name) for name in known]
+    more = f" and {len(names) - NAMES_LISTED} more" if len(names) > NAMES_LISTED else ""
+    return ", ".join(names[:NAMES_LISTED]) + more
 
 
 def read_document(path: Path, source: str, *, remedy: str = "energybench list") -> Document:
@@ -74,8 +86,9 @@ def read_document(path: Path, source: str, *, remedy: str = "energybench list") 
         raise SuiteError(f"the suite file is larger than {MAX_BYTES // 1024} KiB", where=source)
     try:
         text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise SuiteError("the suite file is not UTF-8 text", where=source) from None
+    except UnicodeDecodeError as error:
+        where = f"{source}:{raw.count(b'\n', 0, error.start) + 1}"
+        raise SuiteError("the suite file is not UTF-8 text", where=where) from None
     return parse_document(text, source)
 
 
@@ -85,9 +98,10 @@ def parse_document(text: str, source: str) -> Document:
     Raises:
         SuiteError: it is not YAML, breaks a limit, is not a mapping, or has duplicate keys.
     """
-    loader = _BoundedLoader(text, source) if "\x00" not in text else None
-    if loader is None:
-        raise SuiteError("the suite file is not text (it holds NUL bytes)", where=source)
+    if "\x00" in text:
+        where = f"{source}:{_line_at(text, text.index(chr(0)))}"
+        raise SuiteError("the suite file is not text (it holds NUL bytes)", where=where)
+    loader = _BoundedLoader(text, source)
     try:
         root = loader.get_single_node()
         lines: dict[Keys, int] = {}
@@ -116,7 +130,8 @@ class _BoundedLoader(yaml.SafeLoader):
         try:
             super().__init__(text)
         except yaml.reader.ReaderError as error:
-            raise SuiteError(f"not text: {error.reason}", where=source) from None
+            where = f"{source}:{_line_at(text, error.position)}"
+            raise SuiteError(f"not text: {error.reason}", where=where) from None
         self._source = source
         self._depth = 0
 
@@ -163,6 +178,8 @@ class _Builder:
                 remedy = "merge keys are not part of a suite; write it out" if key_node.value == "<<" else "quote it"
                 raise self._error(key_node, f"a key must be text, not {key_node.value!r}", remedy=remedy)
             key = str(key_node.value)
+            if len(key) > MAX_KEY or not _encodable(key):
+                raise self._error(key_node, f"a key has at most {MAX_KEY} characters of text, not {key[:40]!r}...")
             if key in first:
                 raise self._error(key_node, f"{key!r} is given twice (first on line {first[key]})")
             first[key] = _line(key_node)
@@ -173,12 +190,32 @@ class _Builder:
     def _scalar(self, node: yaml.Node) -> str | int | float | bool | None:
         try:
             value: str | int | float | bool | None = self._loader.construct_object(node)
-        except ValueError:
+        except (ValueError, OverflowError):
             raise self._error(node, f"{str(node.value)[:40]!r} is not a number that can be read") from None
+        if isinstance(value, str) and (len(value) > MAX_TEXT or not _encodable(value)):
+            raise self._error(node, f"text has at most {MAX_TEXT} characters and no half ones, not {value[:40]!r}...")
+        if isinstance(value, int) and abs(value) > MAX_INTEGER:
+            raise self._error(node, f"{str(node.value)[:40]!r} is too large a number: 2^63 is the end")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise self._error(node, f"{str(node.value)[:40]!r} is not a finite number")
         return value
 
     def _error(self, node: yaml.Node, what: str, *, remedy: str = "") -> SuiteError:
         return SuiteError(what, where=f"{self._source}:{_line(node)}", remedy=remedy)
+
+
+def _encodable(text: str) -> bool:
+    """Whether text can be written to a file: an escape in YAML may stand for half a character."""
+    return text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text)
+
+
+def _inert(text: str) -> str:
+    """Text for a message: characters that would act on a terminal are shown as escapes."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _line_at(text: str, position: int) -> int:
+    return text.count("\n", 0, position) + 1
 
 
 def _line(node: yaml.Node) -> int:

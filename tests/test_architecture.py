@@ -27,7 +27,7 @@ LAYERS = (
     {"settling", "calibrate", "doctor"},
     {"runner", "study"},
     {"run_record"},
-    {"session", "report", "prediction"},
+    {"session", "report", "prediction", "first_use"},
     {"listing", "progress"},
     {"cli"},
     {"__main__"},

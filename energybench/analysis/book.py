@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
-from energybench.analysis.measured import Measured, idle_of, measured_works
+from energybench.analysis.measured import Measured, idle_of, measured_works, observer_of, sensor_of
 from energybench.analysis.ratios import Stage
 from energybench.cost import OperatorCost
 from energybench.journal import CaseRecord, OperatorRecord, Run
@@ -35,6 +35,9 @@ class Book:
         self.record = run.record
         self.measured = measured_works(run)
         self.idle = idle_of(run)
+        self.observer = observer_of(run)
+        self.sensor = sensor_of(run)
+        self.foreign = {flag for w in run.windows for flag in w.flags if flag.startswith("foreign-")}
         self.machine = machine_of(run)
         self.operators = operators_of(run)
         self.by_place = {(c.comparison, c.variant): c for c in run.record.cases}

@@ -9,12 +9,14 @@ import numpy as np
 
 from energybench.analysis.book import Book, Row
 from energybench.analysis.gap import ideal_latency_s
+from energybench.analysis.guards import UNTRUSTED_SHARE, alias_bound, throttle_verdict
 from energybench.analysis.measured import COUNTER_FAILS, COUNTER_FLAGS, Measured
 from energybench.analysis.ratios import Ratio, ratio_of
 from energybench.analysis.statistics import Interval, log_interval
 from energybench.flags import FLAGS
 from energybench.journal import CaseRecord
 from energybench.machine import attainable_latency_s, predicted_energy_j, predicted_latency_s
+from energybench.readings import ENERGY
 
 GAIN_UNCERTAINTY = 0.05
 """Gain of a board's sensor without a calibration against a meter: +-5 % of reading (`measurement.md` 1.2)."""
@@ -30,9 +32,8 @@ def case_row(book: Book, case: CaseRecord) -> Row:
     measured = book.of(case)
     latency = _interval(list(measured.latency_by_block.values()))
     energy = _interval(list(measured.energy_by_block.values()))
-    disagreement = measured.counter_vs_integral()
-    distrusted = disagreement is not None and abs(disagreement) > COUNTER_FAILS
-    if distrusted:
+    distrust = _distrust(book, measured)
+    if distrust:
         energy = None
     row = _identity(case) | counted(book, case) | modelled(book, case)
     row |= _latency_columns(measured, latency)
@@ -42,16 +43,20 @@ def case_row(book: Book, case: CaseRecord) -> Row:
         "windows": len(measured.energy_by_block) if energy is not None else len(measured.windows),
         "temperature_c": measured.median_after(lambda w: w.after.temperature_c if w.after else None),
         "sm_clock_hz": measured.median_after(lambda w: w.after.sm_clock_hz if w.after else None),
-        "throttle_share": _added(measured.share("throttle_thermal_s"), measured.share("throttle_hw_s")),
+        "throttle_share": _throttle_share(measured),
         "power_cap_share": measured.share("throttle_power_s"),
-        "counter_vs_integral": disagreement,
+        "counter_vs_integral": measured.counter_vs_integral(),
+        "stale_share": measured.stale_share(),
+        "impossible_share": measured.impossible_share(),
+        "alias_bound": _alias_bound(book, measured, energy, latency),
+        "observer_effect": book.observer.ratio.estimate - 1 if book.observer else None,
         "model_error": book.record.modelled.get(case.work, {}).get("energy_error"),
         "stopped": book.record.stopped.get(book.key(case)[0], ""),
         "provenance": book.provenance,
     }
     if latency and row.get("ideal_latency_s"):
         row["efficiency"] = row["ideal_latency_s"] / latency.estimate
-    row["status"], row["reason"] = _status(book, measured, energy, distrusted=distrusted)
+    row["status"], row["reason"] = _status(book, measured, energy, distrust)
     flags = _flags(book, case, measured, row)
     row["flags"] = " ".join(name for name in FLAGS if name in flags)
     return row
@@ -139,17 +144,46 @@ def _against_baseline(book: Book, case: CaseRecord, has_energy: bool) -> Row:
     return row
 
 
-def _status(book: Book, measured: Measured, energy: Interval | None, *, distrusted: bool) -> tuple[str, str]:
+def _status(book: Book, measured: Measured, energy: Interval | None, distrust: str) -> tuple[str, str]:
     if not measured.windows:
         if measured.error:
             return "failed", measured.error
         return "missing", "not measured yet; run the same command again to go on"
     if energy is not None:
         return "ok", ""
-    if distrusted:
-        return "ok", "no joules: energy counter and integrated power differ by over 10 %; see energybench doctor"
+    if distrust:
+        return "ok", f"no joules: {distrust}"
     reasons = {w.joules.reason for w in measured.windows if w.joules.reason}
     return "ok", "no joules: " + (book.record.energy_reason or "; ".join(sorted(reasons)))
+
+
+def _distrust(book: Book, measured: Measured) -> str:
+    """Why joules that could be computed must not be printed; empty where they may be."""
+    disagreement = measured.counter_vs_integral()
+    on_cpu = str(book.record.device.get("name", "")) == "cpu"
+    if disagreement is not None and abs(disagreement) > COUNTER_FAILS:
+        return "energy counter and integrated power differ by over 10 %; see energybench doctor"
+    if throttle_verdict(_throttle_share(measured)) == "fails":
+        return "heat or hardware slowed the clocks for over 1 % of the time; improve cooling, then measure again"
+    if max(measured.stale_share() or 0.0, measured.impossible_share() or 0.0) > UNTRUSTED_SHARE and not on_cpu:
+        return "over 1 % of the readings were stale or impossible; see energybench doctor"
+    if "foreign-process" in book.foreign:
+        return "another process used the GPU; stop it (energybench doctor lists them) and measure again"
+    return ""
+
+
+def _alias_bound(book: Book, measured: Measured, energy: Interval | None, latency: Interval | None) -> float | None:
+    """How wrong joules may be because the sensor sees only part of the time; None where there are none."""
+    if energy is None or latency is None or book.sensor is None or book.idle is None:
+        return None
+    estimator = measured.windows[0].joules.estimator
+    kind = ENERGY if estimator == "counter" else estimator
+    power_w = energy.estimate / latency.estimate
+    return alias_bound(power_w, book.idle.power_w, latency.estimate, book.sensor, kind, phases=len(measured.windows))
+
+
+def _throttle_share(measured: Measured) -> float | None:
+    return _added(measured.share("throttle_thermal_s"), measured.share("throttle_hw_s"))
 
 
 def _flags(book: Book, case: CaseRecord, measured: Measured, row: Row) -> set[str]:
@@ -167,6 +201,10 @@ def _flags(book: Book, case: CaseRecord, measured: Measured, row: Row) -> set[st
         "throttled": _over(row.get("throttle_share"), THROTTLE_WARNS),
         "power-capped": _over(row.get("power_cap_share"), CAPPED),
         "counter-disagrees": _over(abs(row.get("counter_vs_integral") or 0.0), COUNTER_FLAGS),
+        "alias": _over(row.get("alias_bound"), book.record.plan.get("precision")),
+        "observer": book.observer is not None and book.observer.significant,
+        "foreign-process": "foreign-process" in book.foreign,
+        "foreign-unseen": "foreign-unseen" in book.foreign,
         "below-floor": any("floor" in w.joules.reason for w in measured.windows),
         "eager": any(w.record.launch == "eager" for w in measured.windows)
         and str(book.record.device.get("name", "")).startswith("cuda"),

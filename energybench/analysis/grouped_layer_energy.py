@@ -10,7 +10,10 @@ Source: ours.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from scipy.optimize import minimize_scalar
 
 from energybench.analysis.group_energy import quantised, tensor_lanes
 from energybench.analysis.network_shapes import NetworkLayer
@@ -90,6 +93,22 @@ def layer_run(layer: NetworkLayer, group_size: float, setting: Setting, *, relax
     if setting.power_cap_w is not None:
         latency_s = max(latency_s, (operations_j + bytes_j) / (setting.power_cap_w - machine.static_w))
     return LayerRun(latency_s, EnergySplit(operations_j, bytes_j, machine.static_w * latency_s), macs)
+
+
+def least_joules(layers: Sequence[NetworkLayer], setting: Setting, most: float) -> float:
+    """The real group size in 1 .. ``most`` at which the layers together take the least joules, lanes relaxed.
+
+    With lanes relaxed joules are a sum of convex functions of G, so there is one least.
+    """
+    least = minimize_scalar(
+        lambda log_size: sum(
+            x.repeat * layer_run(x, math.exp(log_size), setting, relaxed=True).energy.total_j for x in layers
+        ),
+        bounds=(0.0, math.log(most)),
+        method="bounded",
+        options={"xatol": 1e-6},
+    )
+    return math.exp(float(least.x))
 
 
 def layer_knee(layer: NetworkLayer, setting: Setting) -> float:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import statistics as stdlib_statistics
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from energybench.analysis.joules import WindowJoules, mean_power_w, window_joules
+from energybench.analysis.guards import ObserverEffect, ReadingHealth, observer_effect, reading_health
+from energybench.analysis.joules import WindowJoules, loop_latency_s, mean_power_w, skip_s, window_joules
 from energybench.journal import Run, WindowRecord, board_change_s
+from energybench.readings import Reading
 from energybench.sensor import SensorProfile
 
 COUNTER_FAILS = 0.10
@@ -21,6 +23,7 @@ class MeasuredWindow:
 
     record: WindowRecord
     joules: WindowJoules
+    health: ReadingHealth | None = None
 
 
 @dataclass
@@ -60,6 +63,16 @@ class Measured:
         if total_s <= 0 or not grown or any(g is None for g in grown):
             return None
         return min(1.0, sum(g for g in grown if g is not None) / total_s)
+
+    def stale_share(self) -> float | None:
+        """Median over the windows of the share of time in which a source had stood still for too long."""
+        found = [w.health.worst_stale for w in self.windows if w.health is not None]
+        return stdlib_statistics.median(found) if found else None
+
+    def impossible_share(self) -> float | None:
+        """Share of the values asked for that were impossible and dropped."""
+        found = [w.health.impossible_share for w in self.windows if w.health is not None]
+        return sum(found) / len(found) if found else None
 
     def flag_counts(self) -> Counter[str]:
         """How many windows carry each flag, those found while measuring and those found in the readings."""
@@ -103,11 +116,18 @@ def measured_works(run: Run) -> dict[tuple[str, str], Measured]:
         if window.kind == "failed":
             measured.error = window.error
         else:
-            joules = window_joules(window, run.readings(window), sensor)
-            measured.windows.append(MeasuredWindow(window, joules))
+            measured.windows.append(_measured_window(window, run.readings(window), sensor))
     for (_, work), measured in found.items():
         measured.latency = passes.get(work)
     return found
+
+
+def _measured_window(window: WindowRecord, readings: Sequence[Reading], sensor: SensorProfile | None) -> MeasuredWindow:
+    joules = window_joules(window, readings, sensor)
+    if sensor is None or not readings:
+        return MeasuredWindow(window, joules)
+    start_s = window.start_s + skip_s(sensor)
+    return MeasuredWindow(window, joules, reading_health(readings, window.faults, sensor, start_s, window.stop_s))
 
 
 def _modelled_works(run: Run) -> dict[tuple[str, str], Measured]:
@@ -139,6 +159,18 @@ def _modelled_works(run: Run) -> dict[tuple[str, str], Measured]:
         )
         found[comparison, case.work] = Measured(windows=[MeasuredWindow(record, joules)])
     return found
+
+
+def observer_of(run: Run) -> ObserverEffect | None:
+    """How much the polling of this run slows its loops; None where that was not measured."""
+    times: dict[str, list[float]] = {"dense": [], "sparse": []}
+    for window in run.windows:
+        if window.kind == "observer" and len(window.stamps) >= 2:
+            name = "dense" if "dense" in window.flags else "sparse"
+            times[name].append(loop_latency_s(window, window.start_s, window.stop_s))
+    if min(len(values) for values in times.values()) < 2:
+        return None
+    return observer_effect(times["dense"], times["sparse"])
 
 
 def idle_of(run: Run) -> Idle | None:

@@ -19,7 +19,7 @@ from energybench.analysis.statistics import Interval, log_interval
 from energybench.cost import OperatorCost
 from energybench.errors import MachineError
 from energybench.journal import CaseRecord, Run
-from energybench.machine import Machine, peak_for
+from energybench.machine import Machine
 
 FEWEST = 3
 """Loops with joules below which no unit energy is fitted."""
@@ -222,8 +222,8 @@ def _energies(
         if constant is not None and constant.value is not None:
             source = f"{origin}: fitted on the joules of all loops{_gain(book)}"
             numbers.append(SheetNumber(field, constant.value, constant.low, constant.high, source, measured=True))
-        elif book.machine is not None and _of_sheet(book.machine, field) is not None:
-            value, source = _of_sheet(book.machine, field) or (0.0, "")
+        elif book.machine is not None and sheet_number(book.machine, field) is not None:
+            value, source = sheet_number(book.machine, field) or (0.0, "")
             numbers.append(_given(field, value, f"not measured ({why}); {source}"))
         else:
             numbers.append(_given(field, assumed[field][0], _assumed(assumed[field][1])))
@@ -246,7 +246,7 @@ def _gain(book: Book) -> str:
     return "" if book.run.simulated else f"; the sensor's gain, +-{GAIN_UNCERTAINTY:.0%}, is not in the interval"
 
 
-def _of_sheet(machine: Machine, field: str) -> tuple[float, str] | None:
+def sheet_number(machine: Machine, field: str) -> tuple[float, str] | None:
     """A number of the shipped sheet and its source; None where it has none."""
     name, _, dtype = field.partition(".")
     value = getattr(machine, name)
@@ -267,7 +267,7 @@ def _machine(numbers: Sequence[SheetNumber], run: Run, base: Machine | None) -> 
     caches: dict[str, float | None] = {}
     for field in ("l2_bytes", "l2_bandwidth_bytes_per_s"):
         told = run.record.device.get(field)
-        known = (float(told), "the device's own word") if told else _of_sheet(base, field) if base else None
+        known = (float(told), "the device's own word") if told else sheet_number(base, field) if base else None
         caches[field] = known[0] if known else None
         sources |= {field: known[1]} if known else {}
     return Machine(
@@ -292,18 +292,3 @@ def _name(device: str, title: str, base: Machine | None) -> str:
     """``h200-measured``, ``sim-h200-measured``, or the device's title where it has no sheet."""
     stem = f"sim-{base.name}" if base and device.startswith("sim") else base.name if base else title
     return f"{re.sub(r'[^a-z0-9]+', '-', stem.lower()).strip('-')}-measured"
-
-
-def agreement(measured: MeasuredMachine, number: SheetNumber) -> float | None:
-    """The number over that of the device's shipped sheet; None where there is none, or it was not measured.
-
-    Raises:
-        MachineError: never for a number of ``measured``; of another machine, its data type is unknown.
-    """
-    if measured.base is None or not number.measured:
-        return None
-    name, _, dtype = number.field.partition(".")
-    if name == "peak_flops_per_s":
-        return number.value / peak_for(measured.base, dtype)
-    known = _of_sheet(measured.base, number.field)
-    return number.value / known[0] if known and known[0] else None

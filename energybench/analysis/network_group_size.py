@@ -13,8 +13,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.optimize import minimize_scalar
-
 from energybench.analysis.allocation import (
     FixedMacs,
     LinearPlusInverse,
@@ -25,7 +23,7 @@ from energybench.analysis.allocation import (
 )
 from energybench.analysis.group_energy import GroupedShape, knee
 from energybench.analysis.group_models import BETA_OVER_ALPHA, Optimum
-from energybench.analysis.grouped_layer_energy import Setting, layer_knee, layer_run
+from energybench.analysis.grouped_layer_energy import Setting, layer_knee, layer_run, least_joules
 from energybench.analysis.network_shapes import GroupedNetwork, NetworkLayer
 from energybench.machine import EnergySplit, rate_dtype
 
@@ -99,8 +97,8 @@ class LayerOptima:
         thesis_choice: thesis model.
         physical_choice: least joules.
         knee_choice: largest divisor not above the knee.
-        free_group_size: group size at the MACs of constant ``physical`` choice that equalises movement per MAC where a
-            strided layer reads more than it writes; real, relative to the constant one.
+        relative_group_size: the group size with the least movement at equal MACs, over the constant one: above 1 in
+            strided layers, which read more than they write.
     """
 
     layer: NetworkLayer
@@ -108,7 +106,7 @@ class LayerOptima:
     thesis_choice: int
     physical_choice: int
     knee_choice: int
-    free_group_size: float
+    relative_group_size: float
 
 
 @dataclass(frozen=True)
@@ -223,7 +221,7 @@ def _layer_optima(network: GroupedNetwork, setting: Setting, beta: float) -> tup
                 thesis_choice=divisor_choice(_thesis_curve(layer.kernel_size, beta), feasible),
                 physical_choice=feasible[joules.index(min(joules))],
                 knee_choice=max((G for G in feasible if at >= G), default=1),
-                free_group_size=relative,
+                relative_group_size=relative,
             )
         )
     return tuple(found)
@@ -237,7 +235,7 @@ def _thesis(network: GroupedNetwork, beta: float) -> Optimum:
     curve = _thesis_curve(network.layers[0].kernel_size, beta)
     return Optimum(
         name="thesis",
-        minimises="MACs plus weighted inverse reuse per output element; output elements drop out, so one G for all layers",
+        minimises="MACs plus weighted inverse reuse per output element: width and size drop out, so one G for all layers",
         continuous=curve.optimum,
         reason="" if curve.optimum else "one of the two opposing costs is zero",
         choice=divisor_choice(curve, network.group_sizes),
@@ -253,15 +251,7 @@ def _physical(network: GroupedNetwork, setting: Setting, sizes: Sequence[Allocat
     joules = [a.energy.total_j for a in sizes]
     continuous, reason = None, "without a cost per group joules only rise with G (but for steps of whole lanes)"
     if setting.group_overhead_s > 0:
-        least = minimize_scalar(
-            lambda log_g: sum(
-                x.repeat * layer_run(x, math.exp(log_g), setting, relaxed=True).energy.total_j for x in network.layers
-            ),
-            bounds=(0.0, math.log(network.group_sizes[-1])),
-            method="bounded",
-            options={"xatol": 1e-6},
-        )
-        continuous, reason = math.exp(float(least.x)), ""
+        continuous, reason = least_joules(network.layers, setting, network.group_sizes[-1]), ""
     warnings = []
     machine = setting.machine
     if machine.provenance == "data sheet":
@@ -273,7 +263,7 @@ def _physical(network: GroupedNetwork, setting: Setting, sizes: Sequence[Allocat
         )
     return Optimum(
         name="physical",
-        minimises="joules per inference of the grouped layers: operations, bytes, and static power for as long as it takes",
+        minimises="joules per inference of the grouped layers: operations, bytes, static power for as long as it takes",
         continuous=continuous,
         reason=reason,
         choice=sizes[joules.index(min(joules))].value,
@@ -283,7 +273,8 @@ def _physical(network: GroupedNetwork, setting: Setting, sizes: Sequence[Allocat
 
 def _knee(network: GroupedNetwork, setting: Setting) -> Optimum:
     first = network.layers[0]
-    at = knee(GroupedShape(first.channels, first.size, first.kernel_size, setting.batch, setting.dtype), setting.machine)
+    shape = GroupedShape(first.channels, first.size, first.kernel_size, setting.batch, setting.dtype)
+    at = knee(shape, setting.machine)
     knees = [layer_knee(layer, setting) for layer in network.layers]
     below = [G for G in network.group_sizes if at >= G]
     warnings = [f"at this batch the layers' own knees run from {_words(min(knees))} to {_words(max(knees))}"]
@@ -301,4 +292,6 @@ def _knee(network: GroupedNetwork, setting: Setting) -> Optimum:
 
 
 def _words(knee_at: float) -> str:
-    return "none (memory-bound at every group size)" if math.isinf(knee_at) else f"{knee_at:.3g}"
+    if knee_at == 0:
+        return "none (at the power cap already for its bytes)"
+    return "none (bound by memory at every group size)" if math.isinf(knee_at) else f"{knee_at:.3g}"

@@ -84,7 +84,7 @@ class SimulatedLoop:
         self._chunk = max(1, math.ceil(CHUNK_S / self._iteration_s))
         device.power.set(self._begin_s, work.truth.power_w * power)
 
-    def feed(self, ahead_s: float) -> None:  # noqa: ARG002  (the protocol's)
+    def feed(self, ahead_s: float) -> None:
         """Nothing to queue."""
 
     def stop(self) -> Sequence[Stamp]:

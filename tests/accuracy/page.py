@@ -105,9 +105,8 @@ def _board(table: pd.DataFrame, name: str) -> Iterator[str]:
         for loop_s in lengths:
             row = cell(table, tool, name, loop_s)
             if row is not None and row["answers"] < row["repeats"] and row["reason"]:
-                notes[
-                    f"{tool}, {loop_s:g} s ({row['repeats'] - row['answers']} of {row['repeats']}): {row['reason']}"
-                ] = None
+                share = f"{row['repeats'] - row['answers']} of {row['repeats']}"
+                notes.append(f"{tool}, {loop_s:g} s ({share}): {row['reason']}")
             cells.append(_cell(row))
         yield f"| {tool} | " + " | ".join(cells) + " |"
     if notes:
