@@ -7,16 +7,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from math import prod
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
 from energybench.catalogue import is_network
 from energybench.errors import SuiteError
 from energybench.spelling import did_you_mean
-from energybench.suite_axes import Axes, narrow
-from energybench.suite_model import OPTIONS, Accuracy, Scalar, Skip, Suite, Variant
-from energybench.suite_yaml import Keys
+from energybench.suite_axes import Axes, Skips, check_sides, narrow
+from energybench.suite_model import OPTIONS, Accuracy, Scalar, Suite, TensorInput, Variant
+from energybench.suite_yaml import Keys, listed
+
+MAX_ID = 500
+"""Characters of a case's id: it heads rows, names points of figures, and there may be 100,000 of them."""
+
+Tensors = Sequence[tuple[Keys, TensorInput]]
 
 
 @dataclass(frozen=True)
@@ -130,21 +135,26 @@ def expand(
         SuiteError: too many cases, a setting or glob that matches nothing, or a value that cannot be an input.
     """
     axes = _chosen(suite, quick, settings or {})
-    count = len(suite.variants) * prod(len(entries) for entries in axes.values())
-    if count > max_cases:
-        sizes = " x ".join(f"{axis} {len(entries)}" for axis, entries in axes.items())
-        what = f"{count} cases (variants {len(suite.variants)} x {sizes}) are more than {max_cases}"
-        raise suite.error(("axes",), what, remedy="fewer values, or --set and --only")
+    _check_sizes(suite, axes, max_cases)
+    skips = Skips(suite)
+    variants = [_Template.of(suite, name) for name in suite.variants]
+    tensors = suite.tensors
+    check_sides(suite, axes)
     cases: list[Case] = []
     skipped: list[Skipped] = []
-    for point in _points(axes):
-        for case in (_case(suite, name, variant, point) for name, variant in suite.variants.items()):
-            skip = next((skip for skip in suite.skip if _matches(skip, case)), None)
-            if skip is None:
+    seen: set[str] = set()
+    for fields in _points(axes):
+        here = _Point.of(suite, tensors, fields)
+        if here.comparison in seen:
+            what = f"two cases would both be called {_id(variants[0].name, here.comparison)!r}"
+            raise suite.error(("axes",), what, remedy="make the values differ in words")
+        seen.add(here.comparison)
+        for case in (variant.case(here) for variant in variants):
+            because = skips.because({**here.fields, "repeat": case.repeat, "variant": case.variant})
+            if because is None:
                 cases.append(case)
             else:
-                skipped.append(Skipped(case.id, skip.because))
-    _check_unique(suite, [case.id for case in cases])
+                skipped.append(Skipped(case.id, because))
     return _only(cases, only), skipped
 
 
@@ -163,56 +173,85 @@ def _points(axes: Axes) -> Iterator[dict[str, Scalar]]:
         yield {name: value for entry in entries for name, value in entry.items()}
 
 
-def _case(suite: Suite, name: str, variant: Variant, fields: Mapping[str, Scalar]) -> Case:
-    point = {key: value for key, value in fields.items() if key != "repeat"}
-    comparison = " ".join(f"{key}={_word(value)}" for key, value in point.items())
-    layer = _substituted(variant.layer, point)
-    if not isinstance(layer, str):
-        raise suite.error(("variants", name, "layer"), f"{variant.layer} stands for {layer!r}, not for a layer's name")
-    inputs = tuple(_tensor(suite, keys, point) for keys in range(len(suite.tensors)))
-    options = {
-        option: str(point.get(option) or getattr(variant, option, None) or values[0])
-        for option, values in OPTIONS.items()
-    }
-    if "cache" not in point and variant.cache is None and is_network(layer):
-        options["cache"] = "hot"
-    keys = ("variants", name, "args")
-    return Case(
-        id=f"{name} | {comparison}" if comparison else name,
-        suite=suite.name,
-        variant=name,
-        layer=layer,
-        args=_substituted(variant.args, point),
-        inputs=inputs,
-        point=point,
-        comparison=comparison,
-        batch=int(point.get("batch", inputs[0].shape[0])),
-        repeat=int(fields.get("repeat", 1)),
-        **options,
-        baseline=suite.baseline,
-        pair=variant.pair,
-        compile=variant.compile,
-        equivalent=variant.equivalent,
-        accuracy=variant.accuracy,
-        source=suite.source,
-        lines={"": suite.line(*keys[:2])} | {argument: suite.line(*keys, argument) for argument in variant.args},
-    )
+def _check_sizes(suite: Suite, axes: Axes, max_cases: int) -> None:
+    """Refuse what would come to too many cases, or to names nobody can read, before anything is made."""
+    count = len(suite.variants) * prod(len(entries) for entries in axes.values())
+    if count > max_cases:
+        sizes = " x ".join(f"{axis} {len(entries)}" for axis, entries in axes.items())
+        what = f"{count} cases (variants {len(suite.variants)} x {sizes}) are more than {max_cases}"
+        raise suite.error(("axes",), what, remedy="fewer values, or --set and --only")
+    words = sum(max(len(_words(entry)) + 1 for entry in entries) for entries in axes.values())
+    if words > MAX_ID - 64:
+        what = f"cases would be called by {words} characters; {MAX_ID - 64} are the end"
+        raise suite.error(("axes",), what, remedy="fewer or shorter fields and values")
 
 
-def _tensor(suite: Suite, index: int, point: Mapping[str, Scalar]) -> TensorSpec:
-    keys, tensor = suite.tensors[index]
+@dataclass(frozen=True)
+class _Point:
+    """What the cases at one point share."""
 
-    def extent(given: int | str, place: Keys) -> int:
-        value = _substituted(given, point)
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**31:
-            raise suite.error(place, f"{given} stands for {value!r}; a side of a tensor is a positive whole number")
-        return value
+    fields: Mapping[str, Scalar]
+    point: Mapping[str, Scalar]
+    comparison: str
+    inputs: tuple[TensorSpec, ...]
 
-    shape = tuple(extent(side, (*keys, position)) for position, side in enumerate(tensor.shape))
-    if prod(shape) >= 2**40:
-        raise suite.error(keys, f"an input of {prod(shape):.2g} elements fits no machine")
-    integers = None if tensor.integers is None else extent(tensor.integers, (*keys, "integers"))
-    return TensorSpec(shape, integers)
+    @classmethod
+    def of(cls, suite: Suite, tensors: Tensors, fields: Mapping[str, Scalar]) -> Self:
+        point = {key: value for key, value in fields.items() if key != "repeat"}
+        inputs = []
+        for keys, tensor in tensors:
+            spec = TensorSpec(_substituted(tuple(tensor.shape), point), _substituted(tensor.integers, point))
+            if prod(spec.shape) >= 2**40:
+                raise suite.error(keys, f"an input of {prod(spec.shape):.2g} elements fits no machine")
+            inputs.append(spec)
+        return cls(fields, point, _words(point), tuple(inputs))
+
+
+@dataclass(frozen=True)
+class _Template:
+    """What the cases of one variant share."""
+
+    suite: Suite
+    name: str
+    variant: Variant
+    plain: bool
+    lines: Mapping[str, int]
+
+    @classmethod
+    def of(cls, suite: Suite, name: str) -> Self:
+        variant, keys = suite.variants[name], ("variants", name, "args")
+        lines = {"": suite.line(*keys[:2])} | {argument: suite.line(*keys, argument) for argument in variant.args}
+        return cls(suite, name, variant, not _refers(variant.args), lines)
+
+    def case(self, here: _Point) -> Case:
+        suite, variant, point = self.suite, self.variant, here.point
+        layer = _substituted(variant.layer, point)
+        if not isinstance(layer, str):
+            what = f"{variant.layer} stands for {layer!r}, not for a layer's name"
+            raise suite.error(("variants", self.name, "layer"), what)
+        return Case(
+            id=_id(self.name, here.comparison),
+            suite=suite.name,
+            variant=self.name,
+            layer=layer,
+            args=variant.args if self.plain else _substituted(variant.args, point),
+            inputs=here.inputs,
+            point=point,
+            comparison=here.comparison,
+            batch=int(point.get("batch", here.inputs[0].shape[0])),
+            dtype=str(point.get("dtype", OPTIONS["dtype"][0])),
+            layout=str(point.get("layout") or variant.layout or OPTIONS["layout"][0]),
+            mode=str(point.get("mode") or variant.mode or OPTIONS["mode"][0]),
+            cache=str(point.get("cache") or variant.cache or ("hot" if is_network(layer) else OPTIONS["cache"][0])),
+            repeat=int(here.fields.get("repeat", 1)),
+            baseline=suite.baseline,
+            pair=variant.pair,
+            compile=variant.compile,
+            equivalent=variant.equivalent,
+            accuracy=variant.accuracy,
+            source=suite.source,
+            lines=self.lines,
+        )
 
 
 def _substituted(value: Any, point: Mapping[str, Scalar]) -> Any:
@@ -220,16 +259,9 @@ def _substituted(value: Any, point: Mapping[str, Scalar]) -> Any:
         return point[value[1:]]
     if isinstance(value, dict):
         return {key: _substituted(item, point) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_substituted(item, point) for item in value]
+    if isinstance(value, list | tuple):
+        return type(value)(_substituted(item, point) for item in value)
     return value
-
-
-def _matches(skip: Skip, case: Case) -> bool:
-    if skip.variant not in (None, case.variant):
-        return False
-    values = {**case.point, "repeat": case.repeat}
-    return all(name in values and values[name] == value for name, value in skip.fields.items())
 
 
 def _only(cases: list[Case], globs: Sequence[str]) -> list[Case]:
@@ -239,7 +271,7 @@ def _only(cases: list[Case], globs: Sequence[str]) -> list[Case]:
         if not any(_glob_matches(glob, case) for case in cases):
             known = dict.fromkeys(case.variant for case in cases)
             what = f"no variant or case matches {glob!r}{did_you_mean(glob, known)}"
-            raise SuiteError(what, where="--only", remedy=f"variants: {', '.join(known)}")
+            raise SuiteError(what, where="--only", remedy=f"variants: {listed(known)}")
     kept = {case.id for case in cases if any(_glob_matches(glob, case) for glob in globs)}
     compared = {case.comparison for case in cases if case.id in kept}
     return [
@@ -251,14 +283,18 @@ def _glob_matches(glob: str, case: Case) -> bool:
     return any(fnmatchcase(text.lower(), glob.lower()) for text in (case.variant, case.id))
 
 
-def _check_unique(suite: Suite, ids: Sequence[str]) -> None:
-    seen: set[str] = set()
-    for case_id in ids:
-        if case_id in seen:
-            raise suite.error(
-                ("axes",), f"two cases would both be called {case_id!r}", remedy="make the values differ in words"
-            )
-        seen.add(case_id)
+def _refers(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_refers(item) for item in value.values())
+    return any(_refers(item) for item in value) if isinstance(value, list) else str(value).startswith("$")
+
+
+def _id(variant: str, comparison: str) -> str:
+    return f"{variant} | {comparison}" if comparison else variant
+
+
+def _words(point: Mapping[str, Scalar]) -> str:
+    return " ".join(f"{key}={_word(value)}" for key, value in point.items())
 
 
 def _word(value: Scalar) -> str:

@@ -10,7 +10,7 @@ ticks; without a counter it is T. Source: `measurement.md` 3.3 and 3.8.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from energybench.analysis.joules import MIN_READINGS, TRIANGULAR_95, skip_s
@@ -29,6 +29,7 @@ QUICK_LATENCY_WINDOW_S = 0.1
 MIN_ITERATIONS = 10
 DRAIN_S = 0.06
 """What is still queued when a loop is told to end."""
+LEAST_WINDOWS = 4
 GROWTH = 4
 """Blocks go on up to this multiple of the planned windows when the precision is not reached."""
 
@@ -134,6 +135,23 @@ def estimate(plan: Plan, works: int, comparisons: int, power_w: float | None) ->
     if plan.budget_s is not None:
         duration_s = min(duration_s, plan.budget_s)
     return Estimate(duration_s, None if power_w is None else power_w * duration_s)
+
+
+def within_budget(plan: Plan, works: int, comparisons: int) -> Plan:
+    """The plan with as many windows as its budget has room for, so that every comparison gets its share.
+
+    Never fewer than ``LEAST_WINDOWS``: what a budget cannot hold even so is cut off at its end, and says so.
+    """
+    if plan.budget_s is None:
+        return plan
+    unlimited = replace(plan, budget_s=None)
+    windows = plan.windows
+    while windows > LEAST_WINDOWS:
+        tried = estimate(replace(unlimited, windows=windows), works, comparisons, None)
+        if tried.duration_s <= plan.budget_s:
+            break
+        windows -= 2
+    return replace(plan, windows=windows)
 
 
 def _window_s(method: Method, sensor: SensorProfile | None, precision: float, *, quick: bool) -> tuple[float, str]:

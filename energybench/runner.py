@@ -145,12 +145,22 @@ def _blocks(bench: Bench, comparison: Comparison, prepared: list[Prepared]) -> s
     return "failed"
 
 
+def worst_halfwidth(bench: Bench, comparison: Comparison) -> float:
+    """The widest relative interval of a comparison's works that have any window; 0 where none has."""
+    return max((_halfwidth(bench, comparison, work.work) for work in comparison.works), default=0.0)
+
+
 def _precise(bench: Bench, comparison: Comparison, work: str) -> bool:
-    """Whether the interval of the work's joules (of its latency, where there are none) is narrow enough."""
+    """Whether the interval of a work is narrow enough."""
+    return bool(bench.windows_of(comparison, work)) and _halfwidth(bench, comparison, work) <= bench.plan.precision
+
+
+def _halfwidth(bench: Bench, comparison: Comparison, work: str) -> float:
+    """Relative half-width of the interval of a work's joules (of its latency, where there are none)."""
     windows = bench.windows_of(comparison, work)
     values = [w.energy_per_iteration_j for w in windows if w.energy_per_iteration_j is not None]
     values = values or [w.loop_latency_s for w in windows]
-    return len(values) >= 2 and log_interval(values).relative_halfwidth <= bench.plan.precision
+    return log_interval(values).relative_halfwidth if values else 0.0
 
 
 def thinned(stamps: Sequence[Stamp]) -> list[tuple[float, int]]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from energybench.analysis.joules import WindowJoules
 from energybench.analysis.measured import measured_works
+from energybench.analysis.updates import check_refresh
 from energybench.bench import Bench, Progress
-from energybench.errors import RunFolderError
+from energybench.errors import MeterError, RunFolderError
 from energybench.journal import Journal, Run, RunRecord, find_resumable, load
 from energybench.run_record import operator_records, run_record
-from energybench.runner import measure_comparison
+from energybench.runner import measure_comparison, worst_halfwidth
 from energybench.study import RunOptions, Station, Study, open_station, plan_study
 
 __all__ = ["RunOptions", "Station", "Study", "open_station", "plan_study", "recalled", "run_study"]
@@ -49,11 +52,47 @@ def run_study(study: Study, station: Station, options: RunOptions, progress: Pro
         for comparison in todo:
             stopped[comparison.id] = measure_comparison(bench, comparison, last=comparison is todo[-1])
             journal.update(journal.record.model_copy(update={"stopped": stopped}))
+            if comparison is todo[0]:
+                _check_sensor(journal, station)
+        stopped |= _refined(bench, study, stopped)
+        journal.update(journal.record.model_copy(update={"stopped": stopped}))
         notes = [*journal.record.notes, *station.notes]
         journal.update(journal.record.model_copy(update={"complete": True, "notes": list(dict.fromkeys(notes))}))
     finally:
         journal.close()
     return journal.folder
+
+
+def _check_sensor(journal: Journal, station: Station) -> None:
+    """Refuse a calibration that no longer fits the refresh that was just seen."""
+    if station.watch.calibration is None or station.sensor is None:
+        return
+    run = Run(journal.folder, journal.record, tuple(journal.windows), ())
+    readings = [r for w in run.windows if w.kind == "window" for r in run.readings(w)]
+    problem = check_refresh(readings, station.sensor)
+    if problem:
+        raise MeterError(
+            f"the stored calibration no longer fits this board: {problem}",
+            why="windows are cut by it",
+            remedy="energybench calibrate, then the same command again",
+        )
+
+
+def _refined(bench: Bench, study: Study, stopped: Mapping[str, str]) -> dict[str, str]:
+    """Spend what is left of a budget on the comparison with the widest interval, one mirrored pair at a time."""
+    found: dict[str, str] = {}
+    clock, plan = bench.device.clock, study.plan
+    while bench.deadline_s is not None:
+        widths = {c.id: worst_halfwidth(bench, c) for c in study.comparisons if stopped.get(c.id) != "failed"}
+        widest = max(study.comparisons, key=lambda c: widths.get(c.id, 0.0))
+        pair_s = len(widest.works) * (2 * plan.loop_s + plan.latency_s) + plan.resettle_s
+        if widths.get(widest.id, 0.0) <= plan.precision or clock.now_s() + pair_s > bench.deadline_s:
+            break
+        windows = 2 + max(len(bench.windows_of(widest, work.work)) for work in widest.works)
+        bench.plan = replace(plan, windows=windows, max_windows=windows)
+        found[widest.id] = measure_comparison(bench, widest)
+    bench.plan = plan
+    return found
 
 
 def recalled(journal: Journal) -> dict[tuple[str, str], list[WindowJoules]]:

@@ -17,7 +17,7 @@ from energybench.errors import SuiteError
 from energybench.expand import Skipped, expand
 from energybench.machine import Machine, machine_for_device, predicted_energy_j, predicted_latency_s
 from energybench.meters import Capabilities, Meter
-from energybench.planner import Estimate, Plan, estimate, plan_measurement
+from energybench.planner import Estimate, Plan, estimate, plan_measurement, within_budget
 from energybench.sensor import SensorProfile
 from energybench.suite import Suite
 from energybench.workload import WorkPlan, plan_workload
@@ -133,6 +133,7 @@ def plan_study(suite: Suite, station: Station, options: RunOptions) -> Study:
     plan = plan_measurement(method, sensor, quick=options.quick, precision=options.precision)
     machine = _machine_of(station.device)
     works = sum(len(c.works) for c in comparisons)
+    plan = within_budget(plan, works, len(comparisons))
     power_w = _expected_power_w(plans, machine) if sensor else None
     expected = estimate(plan, works, len(comparisons), power_w)
     return Study(suite, plans, tuple(skipped), comparisons, measured_as, plan, expected, machine)

@@ -16,6 +16,8 @@ Entry = Mapping[str, Scalar]
 Axes = Mapping[str, Sequence[Entry]]
 
 _TAKEN = frozenset(names(RESULTS)) - {"batch", "dtype", "repeat"}
+MAX_FIELDS = 32
+MAX_SKIP_KINDS = 32
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
@@ -30,6 +32,8 @@ def check_axes(suite: Suite) -> None:
     Raises:
         SuiteError: at the first that is wrong.
     """
+    if len(fields_of(suite.entries)) > MAX_FIELDS:
+        raise suite.error(("axes",), f"more than {MAX_FIELDS} fields", why="each is a column of every table")
     owner: dict[str, str] = {}
     for axis, entries in suite.entries.items():
         _check_entries(suite, axis, entries)
@@ -72,16 +76,65 @@ def narrow(
     return narrowed
 
 
+def check_sides(suite: Suite, axes: Axes) -> None:
+    """Check that every value which a side of an input stands for can be one, before any case is made.
+
+    Raises:
+        SuiteError: at the first that cannot.
+    """
+    values: dict[str, list[Scalar]] = {}
+    for entries in axes.values():
+        for entry in entries:
+            for name, value in entry.items():
+                values.setdefault(name, []).append(value)
+    for keys, tensor in suite.tensors:
+        sides = [((*keys, position), side) for position, side in enumerate(tensor.shape)]
+        if tensor.integers is not None:
+            sides.append(((*keys, "integers"), tensor.integers))
+        for place, side in sides:
+            for value in values[side[1:]] if isinstance(side, str) else [side]:
+                if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**31:
+                    what = f"{side} stands for {value!r}; a side of a tensor is a positive whole number"
+                    raise suite.error(place, what)
+
+
+class Skips:
+    """The skips of a suite, found by the values of the fields they name."""
+
+    def __init__(self, suite: Suite) -> None:
+        self._by_names: dict[tuple[str, ...], dict[tuple[Scalar, ...], tuple[int, str]]] = {}
+        for number, skip in enumerate(suite.skip):
+            wanted = dict(skip.fields) | ({"variant": skip.variant} if skip.variant is not None else {})
+            names = tuple(sorted(wanted))
+            known = self._by_names.setdefault(names, {})
+            known.setdefault(tuple(wanted[name] for name in names), (number, skip.because))
+            if len(self._by_names) > MAX_SKIP_KINDS:
+                what = f"skips that name their fields in more than {MAX_SKIP_KINDS} combinations"
+                raise suite.error(("skip", number), what, remedy="name the same fields in each")
+
+    def because(self, values: Entry) -> str | None:
+        """Why a case of these fields and ``variant`` is skipped, as the first skip that matches says; else None."""
+        found = [
+            hit
+            for names, known in self._by_names.items()
+            if all(name in values for name in names)
+            and (hit := known.get(tuple(values[name] for name in names))) is not None
+        ]
+        return min(found)[1] if found else None
+
+
 def value_problem(field: str, value: Scalar) -> str:
     """What is wrong with ``value`` as a value of ``field``, or nothing."""
     if field in OPTIONS and value not in OPTIONS[field]:
-        return f"{value!r} is not a {field} (one of {', '.join(OPTIONS[field])}){did_you_mean(value, OPTIONS[field])}"
+        close = did_you_mean(value, OPTIONS[field])
+        return f"{str(value)[:40]!r} is not a {field} (one of {', '.join(OPTIONS[field])}){close}"
     if field in {"batch", "repeat"} and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         return f"a {field} is a whole number from 1, not {value!r}"
     if isinstance(value, float) and not math.isfinite(value):
         return f"{value} is not a finite number"
     if isinstance(value, str) and not re.fullmatch(r"[^|\s$][^|]{0,99}", value):
-        return f"{value[:40]!r} cannot be told apart in a case id: text of an axis has 1 to 99 characters and no '|' or '$'"
+        why = "text of an axis has 1 to 99 characters and no '|' or '$'"
+        return f"{value[:40]!r} cannot be told apart in a case id: {why}"
     if isinstance(value, str) and not value.isprintable():
         return f"{value!r} has characters that cannot be printed"
     return ""
@@ -102,7 +155,7 @@ def _check_entries(suite: Suite, axis: str, entries: Sequence[Entry]) -> None:
             if problem := _field_problem(field, axis) or value_problem(field, value):
                 raise suite.error(place, problem)
         if {field for field in entry if field != "repeat"} != fields:
-            what = f"has the fields {', '.join(entry)}; the first entry of this axis has {', '.join(entries[0])}"
+            what = f"has the fields {listed(entry)}; the first entry of this axis has {listed(entries[0])}"
             raise suite.error(keys, what, why="fields of one axis move together: each entry needs all of them")
         point = tuple((field, type(entry[field]), entry[field]) for field in sorted(fields))
         if point in seen:

@@ -15,9 +15,10 @@ from energybench.suite_axes import check_axes, fields_of, narrow
 from energybench.suite_model import Accuracy, Method, Scalar, Suite, TensorInput, Variant
 from energybench.suite_yaml import Document, Keys, listed
 
-
 MOST_COUNTED = 1_000
 """Complaints looked at to say how much more there is to mend."""
+
+MAX_ARGS = 200
 
 
 def explained(error: ValidationError, document: Document) -> SuiteError:
@@ -69,7 +70,11 @@ def _check_variants(suite: Suite) -> None:
         if variant.pair == name:
             raise suite.error((*keys, "pair"), "a variant cannot be its own pair")
         if variant.pair is not None and variant.pair not in known:
-            raise suite.error((*keys, "pair"), f"{_shown(variant.pair)} is no variant{did_you_mean(variant.pair, known)}")
+            raise suite.error(
+                (*keys, "pair"), f"{_shown(variant.pair)} is no variant{did_you_mean(variant.pair, known)}"
+            )
+        if sum(1 for _ in _values(variant.args)) > MAX_ARGS:
+            raise suite.error((*keys, "args"), f"more than {MAX_ARGS} values", why="every case carries them")
         for option in ("layout", "mode", "cache"):
             if option in fields and getattr(variant, option) is not None:
                 what = f"{option} is an axis of this suite, so a variant cannot set it too"
@@ -103,14 +108,18 @@ def _texts(suite: Suite) -> Iterator[tuple[Keys, str]]:
 
 
 def _strings(value: Any, keys: Keys) -> Iterator[tuple[Keys, str]]:
-    if isinstance(value, str):
-        yield keys, value
-    elif isinstance(value, dict):
+    return ((place, item) for place, item in _values(value, keys) if isinstance(item, str))
+
+
+def _values(value: Any, keys: Keys = ()) -> Iterator[tuple[Keys, Any]]:
+    if isinstance(value, dict):
         for key, item in value.items():
-            yield from _strings(item, (*keys, key))
+            yield from _values(item, (*keys, key))
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _strings(item, (*keys, index))
+            yield from _values(item, (*keys, index))
+    else:
+        yield keys, value
 
 
 def _check_skip(suite: Suite) -> None:

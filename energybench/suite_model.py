@@ -149,7 +149,7 @@ class Suite(_Model):
     baseline: StrictStr
     variants: Annotated[dict[str, Variant], Field(min_length=1)]
     input: Input | None = None
-    inputs: Annotated[list[Input], Field(min_length=1)] | None = None
+    inputs: Annotated[list[Input], Field(min_length=1, max_length=16)] | None = None
     axes: dict[str, Annotated[list[Entry], Field(min_length=1)]] = {}
     skip: list[Skip] = []
     quick: dict[str, list[Scalar]] = {}

@@ -87,8 +87,8 @@ def read_document(path: Path, source: str, *, remedy: str = "energybench list") 
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        where = f"{source}:{raw.count(b'\n', 0, error.start) + 1}"
-        raise SuiteError("the suite file is not UTF-8 text", where=where) from None
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise SuiteError("the suite file is not UTF-8 text", where=f"{source}:{line}") from None
     return parse_document(text, source)
 
 

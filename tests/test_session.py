@@ -205,3 +205,26 @@ def test_gconv_stays_under_twenty_minutes_on_a_gpu_with_a_counter():
     assert study.estimate.duration_s < 20 * 60
     assert study.estimate.energy_j == pytest.approx(study.estimate.duration_s * 450, rel=0.6)
     assert math.isfinite(study.estimate.energy_j)
+
+
+def test_a_budget_is_spread_over_all_comparisons_and_kept(tmp_path):
+    folder, study = measured(tmp_path, budget_s=45.0)
+    run = load(folder)
+    rows = summarize(run).cases
+    assert set(rows["status"]) == {"ok"}
+    assert study.plan.windows < 8
+    windows = [w for w in run.windows if w.kind == "window"]
+    # The budget ends between windows; what follows it is one pair of blocks and the last idle at most.
+    assert max(w.stop_s for w in windows) < 45.0 + 2 * 3 * study.plan.loop_s
+    assert {w.comparison for w in windows} == {c.id for c in study.comparisons}
+
+
+def test_what_is_left_of_a_budget_goes_to_the_widest_interval(tmp_path):
+    folder, study = measured(tmp_path, budget_s=300.0, precision=1e-4)
+    run = load(folder)
+    counts = {}
+    for w in run.windows:
+        if w.kind == "window":
+            counts[w.comparison, w.work] = counts.get((w.comparison, w.work), 0) + 1
+    assert max(counts.values()) > study.plan.windows
+    assert max(w.stop_s for w in run.windows) < 330

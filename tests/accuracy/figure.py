@@ -12,11 +12,10 @@ from matplotlib.figure import Figure
 
 from accuracy.table import BOARDS, TOOLS, cell
 from energybench.report.style import MUTED, Palette, styled, title
-from energybench.sensor import PROFILES
 
 LOW, HIGH = 3e-3, 200.0
 """Errors in percent outside of this are drawn at the border."""
-NO_NUMBER = LOW * 0.62
+NO_NUMBER = 1.35 * LOW
 
 
 @styled
@@ -31,11 +30,11 @@ def figure(table: pd.DataFrame) -> Figure:
     for ax in panels[:, 0]:
         ax.set_ylabel("error against truth (%)")
     handles, labels = panels.flat[0].get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside lower center", ncols=len(TOOLS))
+    drawn.legend(handles, labels, loc="outside lower center", ncols=3)
     title(
         drawn,
         "Joules of a load, by tool and sensor",
-        subtitle="median of the error's size, whisker to the worst; ×: no number given; same fake board, same loads",
+        subtitle="median size of the error, whisker to the worst; ×: no number given; dashes: 1 %",
     )
     return drawn
 
@@ -50,11 +49,13 @@ def _panel(ax: Axes, table: pd.DataFrame, name: str, palette: Palette) -> None:
         silent = np.array([row is not None and row["answers"] == 0 for row in rows])
         color = palette.color(tool)
         ax.plot(at, np.clip(typical, LOW, HIGH), color=color, marker=palette.marker(tool), markersize=4, label=tool)
-        ax.vlines(at, np.clip(typical, LOW, HIGH), np.clip(worst, LOW, HIGH), color=color, linewidth=1)
-        ax.plot(at[silent], np.full(silent.sum(), NO_NUMBER), "x", color=color, markersize=4, clip_on=False)
+        said = np.isfinite(typical)
+        ax.vlines(
+            at[said], np.clip(typical[said], LOW, HIGH), np.clip(worst[said], LOW, HIGH), color=color, linewidth=1
+        )
+        ax.plot(at[silent], np.full(silent.sum(), NO_NUMBER), "x", color=color, markersize=4)
     ax.axhline(1.0, color=MUTED, linewidth=0.7, linestyle="--")
-    ax.set(xscale="log", yscale="log", ylim=(LOW, HIGH), title=PROFILES[name].title)
-    ax.title.set_fontsize(8)
+    ax.set(xscale="log", yscale="log", ylim=(LOW, HIGH), title=name)
     ax.set_xticks(lengths, [f"{length:g}" for length in lengths])
     ax.set_yticks([0.01, 0.1, 1, 10, 100], ["0.01", "0.1", "1", "10", "100"])
 
