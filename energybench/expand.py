@@ -18,10 +18,8 @@ from energybench.suite_axes import Axes, Skips, check_sides, narrow
 from energybench.suite_model import OPTIONS, Accuracy, Scalar, Suite, TensorInput, Variant
 from energybench.suite_yaml import Keys, listed
 
-MAX_ID = 500
-"""Characters of a case's id: it heads rows, names points of figures, and there may be 100,000 of them."""
-
-Tensors = Sequence[tuple[Keys, TensorInput]]
+MAX_ID = 450
+"""Characters of a point in words: it is part of every case's id."""
 
 
 @dataclass(frozen=True)
@@ -181,8 +179,8 @@ def _check_sizes(suite: Suite, axes: Axes, max_cases: int) -> None:
         what = f"{count} cases (variants {len(suite.variants)} x {sizes}) are more than {max_cases}"
         raise suite.error(("axes",), what, remedy="fewer values, or --set and --only")
     words = sum(max(len(_words(entry)) + 1 for entry in entries) for entries in axes.values())
-    if words > MAX_ID - 64:
-        what = f"cases would be called by {words} characters; {MAX_ID - 64} are the end"
+    if words > MAX_ID:
+        what = f"a case's name would have {words} characters, which is more than {MAX_ID}"
         raise suite.error(("axes",), what, remedy="fewer or shorter fields and values")
 
 
@@ -196,7 +194,7 @@ class _Point:
     inputs: tuple[TensorSpec, ...]
 
     @classmethod
-    def of(cls, suite: Suite, tensors: Tensors, fields: Mapping[str, Scalar]) -> Self:
+    def of(cls, suite: Suite, tensors: Sequence[tuple[Keys, TensorInput]], fields: Mapping[str, Scalar]) -> Self:
         point = {key: value for key, value in fields.items() if key != "repeat"}
         inputs = []
         for keys, tensor in tensors:

@@ -124,7 +124,7 @@ def parse_document(text: str, source: str) -> Document:
 
 
 class _BoundedLoader(yaml.SafeLoader):
-    """Composes nodes, and refuses to go deeper than any honest suite does."""
+    """Composes nodes, and refuses to go deeper or further than any honest suite does."""
 
     def __init__(self, text: str, source: str) -> None:
         try:
@@ -134,12 +134,15 @@ class _BoundedLoader(yaml.SafeLoader):
             raise SuiteError(f"not text: {error.reason}", where=where) from None
         self._source = source
         self._depth = 0
+        self._nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self._depth += 1
-        if self._depth > MAX_DEPTH:
+        self._nodes += 1
+        if self._depth > MAX_DEPTH or self._nodes > 2 * MAX_NODES:
             line = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]
-            raise SuiteError(f"nested deeper than {MAX_DEPTH} levels", where=f"{self._source}:{line}")
+            deep = f"nested deeper than {MAX_DEPTH} levels" if self._depth > MAX_DEPTH else ""
+            raise SuiteError(deep or f"more than {MAX_NODES} values", where=f"{self._source}:{line}")
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node

@@ -1,6 +1,6 @@
 """accuracy/: does the comparison itself measure right? On one board, for seconds, and without the peers."""
 
-import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from accuracy import targets
 from accuracy.boards import ARCHITECTURES, NAMES, configuration, hardware
-from accuracy.grid import ROW, WATCHERS, Job, Site, jobs, run
+from accuracy.grid import ROW, WATCHERS, Job, Site, Watcher, jobs, run
 from accuracy.page import page, percent, signed
 from accuracy.table import BOARDS, PEERS, TOOLS, US, best_peer, cell, summarise
 from fakenvml import scenes
@@ -66,12 +66,22 @@ def test_a_load_shorter_than_the_sensor_can_see_gets_a_reason_and_no_number(meas
     assert "below the sensor's floor" in row["reason"]
 
 
-def test_a_tool_that_does_not_come_up_is_a_row_with_its_last_words(fake_nvml: FakeNvml, tmp_path: Path):
-    site = Site(tmp_path / "nowhere" / "libnvidia-ml.so.1", tmp_path, tmp_path / "loops.csv", loops=((2.0, 3),))
-    (row,) = run(site, Job(UNCALIBRATED, "turing"))
+def test_a_peer_that_does_not_come_up_is_a_row_with_its_last_words(fake_nvml: FakeNvml, tmp_path: Path):
+    environment = tmp_path / "zeus" / "bin"  # an environment without the peer
+    environment.mkdir(parents=True)
+    (environment / "python").symlink_to(sys.executable)
+    site = Site(fake_nvml.library, tmp_path, tmp_path / "loops.csv", loops=((2.0, 3),))
+    (row,) = run(site, Job(Watcher("Zeus", "watch_zeus", "zeus"), "turing"))
     assert row["joules"] is None
-    assert "libnvidia-ml" in str(row["reason"])
-    json.dumps(row)
+    assert "No module named" in str(row["reason"])
+    tables = summarise(pd.DataFrame([row]))
+    assert set(tables["tool"]) == {"Zeus window", "Zeus power"}
+
+
+def test_energybench_failing_is_an_error_and_no_refusal(tmp_path: Path):
+    site = Site(tmp_path / "nowhere" / "libnvidia-ml.so.1", tmp_path, tmp_path / "loops.csv", loops=((2.0, 3),))
+    with pytest.raises(RuntimeError, match=r"energybench uncalibrated on turing: .*libnvidia-ml"):
+        list(run(site, Job(UNCALIBRATED, "turing")))
 
 
 def test_every_tool_is_measured_on_every_board_for_the_same_loads():

@@ -24,7 +24,7 @@ LAYERS = (
     {"planner", "meters"},
     {"devices"},
     {"bench", "against_itself"},
-    {"settling", "calibrate", "doctor"},
+    {"settling", "calibrate", "doctor", "measure_machine", "operators"},
     {"runner", "study"},
     {"run_record"},
     {"session", "report", "prediction", "first_use"},

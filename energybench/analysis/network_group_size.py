@@ -235,7 +235,7 @@ def _thesis(network: GroupedNetwork, beta: float) -> Optimum:
     curve = _thesis_curve(network.layers[0].kernel_size, beta)
     return Optimum(
         name="thesis",
-        minimises="MACs plus weighted inverse reuse per output element: width and size drop out, so one G for all layers",
+        minimises="MACs plus weighted inverse reuse per output element: width and size drop out, one G for all layers",
         continuous=curve.optimum,
         reason="" if curve.optimum else "one of the two opposing costs is zero",
         choice=divisor_choice(curve, network.group_sizes),

@@ -42,8 +42,8 @@ def network_group_size_figure(answer: NetworkAnswer) -> Figure:
     most = answer.constant_size[-1].value
     others = [a for a in answer.constant_groups if a.fixed.equivalent_group_size <= most * 1.2]
     _joules_panel(axes[0], answer.constant_size, others)
-    _curve_panel(axes[1], answer.constant_size, others, "latency_s", "s", "time of the grouped layers")
-    _curve_panel(axes[2], answer.constant_size, others, "thesis", "", "MACs + weighted inverse reuse (thesis)")
+    _curve_panel(axes[1], answer.constant_size, others, "latency_s", "s", "time per iteration")
+    _curve_panel(axes[2], answer.constant_size, others, "thesis", "", "cost per output element")
     for ax, optimum in zip(axes, (answer.physical, answer.knee, answer.thesis), strict=True):
         _mark(ax, optimum)
         _size_axis(ax, [a.value for a in answer.constant_size])
@@ -58,9 +58,7 @@ def network_group_size_figure(answer: NetworkAnswer) -> Figure:
 
 
 @styled
-def measured_network_figure(
-    optima: Sequence[NetworkOptimum], *, subtitle: str = "", simulated: bool = False
-) -> Figure:
+def measured_network_figure(optima: Sequence[NetworkOptimum], *, subtitle: str = "", simulated: bool = False) -> Figure:
     """Measured joules of whole networks against group size, the fitted curve, the confidence set, constant g beside it.
 
     Args:
@@ -103,8 +101,8 @@ def _joules_panel(ax: Axes, sizes: Sequence[Allocation], others: Sequence[Alloca
         height = a.energy.total_j * scale.factor
         ax.plot(a.fixed.equivalent_group_size, height, "s", color=CONSTANT_GROUPS, markersize=5, zorder=5)
         ax.annotate(
-            a.name, (a.fixed.equivalent_group_size, height), xytext=(0, 5), textcoords="offset points",
-            ha="right", va="bottom", size=7.5, color=CONSTANT_GROUPS,
+            str(a.value), (a.fixed.equivalent_group_size, height), xytext=(0, 4), textcoords="offset points",
+            ha="center", va="bottom", size=7.5, color=CONSTANT_GROUPS,
         )  # fmt: skip
     ax.set_ylim(0, 1.18 * max([*base, *(a.energy.total_j * scale.factor for a in others)]))
     ax.set_ylabel(f"energy per inference ({scale.unit})")
@@ -119,7 +117,7 @@ def _curve_panel(
         ax.plot(a.fixed.equivalent_group_size, getattr(a, field), "s", color=CONSTANT_GROUPS, markersize=5, zorder=5)
     ax.margins(y=0.15)
     log_axis(ax, unit, axis="y", ticks=4)
-    ax.set_ylabel(f"{name} ({unit}, log)" if unit else f"{name} (log)", size=8)
+    ax.set_ylabel(f"{name} ({unit}, log)" if unit else f"{name} (MACs, log)")
 
 
 def _mark(ax: Axes, optimum: Optimum) -> None:
@@ -167,7 +165,7 @@ def _fitted_curve(ax: Axes, optimum: NetworkOptimum, scale: Scale) -> None:
     best = fit.optimum
     if best is not None and sizes[0] < best.estimate < sizes[-1]:
         ax.axvline(best.estimate, color=WATER, linestyle="-.", linewidth=1.2, zorder=1.5)
-        words = f"G* = {best.estimate:.2g} [{best.low:.2g}, {best.high:.2g}]"
+        words = f" G* = {best.estimate:.2g} [{best.low:.2g}, {best.high:.2g}]"
         label(
             ax, best.estimate, 0.97, words, color=WATER, ha="left", va="top", size=7.5,
             transform=ax.get_xaxis_transform(),
@@ -186,7 +184,7 @@ def _legend(figure: Figure, others: Sequence[Allocation]) -> None:
     handles: list[Line2D | Patch] = [Patch(color=color, label=name) for _, name, color in CAUSES]
     handles.append(Line2D([], [], color=CONSTANT_SIZE, marker="o", markersize=4, label="constant G"))
     if others:
-        name = "constant g, at the G of equal MACs"
+        name = "constant g (its number), at the G of equal MACs"
         handles.append(Line2D([], [], color=CONSTANT_GROUPS, marker="s", linestyle="", label=name))
     handles.append(Line2D([], [], color=MUTED, linestyle="--", label="the model's optimum"))
     legend_below(figure, handles)

@@ -17,8 +17,8 @@ def network_group_size_lines(answer: NetworkAnswer) -> Iterator[str]:
     yield f"{answer.network.title}, batch {setting.batch}, {setting.dtype}, on {setting.machine.name}{cap}"
     yield f"shapes: {answer.network.source}"
     yield ""
-    yield "constant group size, then constant number of groups: the whole network's MACs and params, the grouped layers'"
-    yield "time and joules; F: movement over that of a constant group size with the same MACs"
+    yield "constant group size, then constant number of groups: MACs and params of the network, time and joules of"
+    yield "its grouped layers; F: movement over that of a constant group size with the same MACs"
     yield (
         f"{'':>6} {'G_l':>9} {'MMACs':>9} {'Mparams':>8} {'G_eq':>8} {'F':>7} {'lanes':>6} {'time us':>9} "
         f"{'uJ/inference':>13} {'thesis':>8}"
@@ -33,8 +33,10 @@ def network_group_size_lines(answer: NetworkAnswer) -> Iterator[str]:
         yield from _optimum_lines(optimum)
 
 
-def measured_network_lines(found: Sequence[NetworkOptimum]) -> Iterator[str]:
-    """What a run measured: the best constant group size, what cannot be told from it, the curve, constant g beside it."""
+def measured_network_lines(found: Sequence[NetworkOptimum], *, simulated: bool = False) -> Iterator[str]:
+    """What a run measured: the best constant group size, what cannot be told from it, the curve, and constant g."""
+    if simulated and found:
+        yield "SIMULATED, not measured"
     for number, optimum in enumerate(found):
         if number:
             yield ""
@@ -46,8 +48,8 @@ def measured_network_lines(found: Sequence[NetworkOptimum]) -> Iterator[str]:
         yield from _fit_lines(optimum)
         for other in optimum.at_equal_macs:
             yield (
-                f"  {other.variant}: the MACs of G = {other.equivalent_group_size:.4g}, {other.ratio.estimate:.3f} x the "
-                f"curve's joules there   95 %: {other.ratio.low:.3f} to {other.ratio.high:.3f}"
+                f"  {other.variant}: the MACs of G = {other.equivalent_group_size:.4g}, {other.ratio.estimate:.3f} x "
+                f"the curve's joules there   95 %: {other.ratio.low:.3f} to {other.ratio.high:.3f}"
             )
 
 

@@ -1,5 +1,6 @@
-"""How is a measured machine told? Plain lines: every number with its interval, beside the shipped sheet's; what is not
-measured is named, and an assumption is never printed as if it were a number.
+"""How is a measured machine told? Plain lines: every number with its interval, beside the shipped sheet's.
+
+What is not measured is named, and an assumption is never printed as if it were a number.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ def measured_machine_lines(measured: MeasuredMachine) -> Iterator[str]:
     """What was found, what was not and why, and how it compares with the device's shipped sheet."""
     yield f"{measured.machine.title} ({measured.machine.name})"
     beside = f"over {measured.base.name}" if measured.base else ""
-    yield f"  {'':28} {'value':>14}   {'95 % interval':27} {beside}".rstrip()
+    yield f"  {'':28} {'value':>14}   {'95 % interval':32} {beside}".rstrip()
     for number in measured.numbers:
         if number.measured:
-            yield f"  {number.field:28} {_told(number, number.value):>14}   {_interval(number):27} {_ratio(measured, number)}".rstrip()
+            cells = (_told(number, number.value), _interval(number), _ratio(measured, number))
+            yield f"  {number.field:28} {cells[0]:>14}   {cells[1]:32} {cells[2]}".rstrip()
     missing = [number for number in measured.numbers if not number.measured]
     if measured.energy is not None:
-        yield f"unit energies from {measured.energy.works} loops, left over {measured.energy.relative_error:.1%}"
+        yield f"unit energies from {measured.energy.works} loops, left over {measured.energy.relative_error:.2%}"
     else:
         yield f"no unit energies: {measured.energy_reason}"
     if missing:

@@ -132,7 +132,11 @@ def measure(site: Site, todo: Sequence[Job], *, budget_s: float = float("inf")) 
 
 
 def run(site: Site, job: Job) -> Iterator[dict[str, object]]:
-    """Rows of one job; a watcher that fails is a row with its last words for every load."""
+    """Rows of one job; a peer that fails has rows with its last words for every load.
+
+    Raises:
+        RuntimeError: energybench itself failed: a bug of ours is not a refusal.
+    """
     watcher = job.watcher
     seed = sum(map(ord, job.name))
     python = site.environments / watcher.environment / "bin/python" if watcher.environment else Path(sys.executable)
@@ -148,6 +152,8 @@ def run(site: Site, job: Job) -> Iterator[dict[str, object]]:
     rows = [{**json.loads(line), "profile": job.board} for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
+        if not watcher.environment:
+            raise RuntimeError(f"{job.name}: {last}")
         rows += [_row(watcher.name, "", job.board, loop_s, last) for loop_s, _ in site.loops]
     yield from rows
 
@@ -161,6 +167,7 @@ def _variables(site: Site, folder: Path, config: Path) -> dict[str, str]:
         **os.environ,
         "LD_LIBRARY_PATH": str(site.library.parent),
         "FAKE_NVML_CONFIG": str(config),
+        "XDG_CACHE_HOME": str(folder),  # no calibration of another day
         "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)]),
         "PATH": os.pathsep.join([str(folder), os.environ.get("PATH", "")]),
     }

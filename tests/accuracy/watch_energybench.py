@@ -118,7 +118,8 @@ class Silent:
 
 def bench_of(device: StandIn, *, calibrated: bool) -> Bench:
     """What ``energybench run`` would measure with: after its quick calibration, or with what it assumes without one."""
-    meter, capabilities, sensor, _ = open_meter_for(device, "nvml")
+    watching = open_meter_for(device, "nvml")
+    meter, capabilities, sensor = watching.meter, watching.capabilities, watching.sensor
     if calibrated:
         sensor = calibrate(device, meter, capabilities, load=ALWAYS_READY, quick=True).profile
     return Bench(

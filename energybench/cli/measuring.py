@@ -1,0 +1,183 @@
+"""Commands that measure: run, calibrate, doctor. Every other import is late, so that --help answers at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from energybench.study import RunOptions
+
+EXIT_MISSED = 4
+
+
+@click.command()
+@click.argument("suites", nargs=-1, required=True, metavar="SUITE...")
+@click.option("--gpu", metavar="N|UUID", help="CUDA GPU by index (CUDA_VISIBLE_DEVICES applies) or UUID.")
+@click.option("--device", metavar="D", help="cuda:0, cpu, or sim:MACHINE. Default: the first usable GPU.")
+@click.option("--meter", type=click.Choice(["nvml", "rapl", "sim", "none"]), help="Default: the device's own.")
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Run folder. Default: results/NAME.")
+@click.option("--quick", is_flag=True, help="Few cases, short windows: a look, not for print.")
+@click.option("--precision", metavar="P", help="Wanted half-width of the 95 % interval, e.g. 1%.")
+@click.option("--budget", metavar="TIME", help="Stop after this time, e.g. 10min.")
+@click.option("--only", multiple=True, metavar="GLOB", help="Variants or cases to measure; the baseline is kept.")
+@click.option("--set", "settings", multiple=True, metavar="AXIS=V,V", help="Values of an axis, instead of the suite's.")
+@click.option("--plugin", "plugins", multiple=True, metavar="X", help="A .py file or module whose layers may be named.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of inputs, weights and block orders.")
+@click.option("--aa", "against_itself", is_flag=True, help="Measure the baseline against itself: proof of the set-up.")
+@click.option("--no-calibrate", is_flag=True, help="Do not calibrate the sensor of a board that never was.")
+@click.option("--dry-run", is_flag=True, help="Show cases, shared work, skips and estimates; measure nothing.")
+@click.option("--fresh", is_flag=True, help="Start anew instead of resuming an incomplete run.")
+def run(
+    suites: tuple[str, ...], gpu: str | None, device: str | None, dry_run: bool, no_calibrate: bool, **options: Any
+) -> None:
+    """Measure suites: write run folders, print the answer.
+
+    SUITE is the name of a shipped suite (energybench list) or a .yaml file. Interrupting is safe: the same command
+    goes on where it stopped.
+    """
+    chosen = _run_options(_device(gpu, device), **options)
+    status = 0
+    for suite in suites:
+        status = max(status, _run_one(suite, chosen, dry_run=dry_run, calibrate=not (no_calibrate or dry_run)))
+    click.get_current_context().exit(status)
+
+
+@click.command()
+@click.option("--gpu", metavar="N|UUID", help="CUDA GPU by index or UUID.")
+@click.option("--device", metavar="D", help="cuda:0, cpu, or sim:MACHINE. Default: the first usable GPU.")
+@click.option("--meter", type=click.Choice(["nvml", "rapl", "sim"]), help="Default: the device's own.")
+@click.option("--quick", is_flag=True, help="The short form: under a minute, without the finer points.")
+@click.option(
+    "--figure", type=click.Path(path_type=Path, dir_okay=False), help="Write a figure of the fit (.svg, .png)."
+)
+def calibrate(gpu: str | None, device: str | None, meter: str | None, quick: bool, figure: Path | None) -> None:
+    """Find out what a board's power sensor does, by square waves; kept for later runs of that board."""
+    from energybench.analysis.calibration_words import calibration_lines
+    from energybench.first_use import calibrated
+    from energybench.study import RunOptions, open_station
+
+    station = open_station(RunOptions(device=_device(gpu, device), meter=meter))
+    try:
+        found = calibrated(station, quick=quick, tell=lambda text: click.echo(text, err=True))
+    finally:
+        station.close()
+    click.echo("\n".join(calibration_lines(found.report, found.profile)))
+    if figure is not None:
+        from energybench.analysis.calibration_curves import calibration_curves
+        from energybench.report.figures_calibration import calibration_figure
+
+        curves = calibration_curves(found.recording, found.found)
+        calibration_figure(curves, simulated=station.device.facts.simulated).savefig(figure)
+        click.echo(f"figure {figure}")
+    click.get_current_context().exit(0 if found.report.reliable else EXIT_MISSED)
+
+
+@click.command()
+@click.option("--gpu", metavar="N|UUID", help="CUDA GPU by index or UUID.")
+@click.option("--device", metavar="D", help="cuda:0, cpu, or sim:MACHINE. Default: the first usable GPU.")
+def doctor(gpu: str | None, device: str | None) -> None:
+    """Is this device fit to be measured? Each finding with its remedy; exit status 3 when energy cannot be."""
+    from energybench.devices.open import open_device, open_named_meter
+    from energybench.doctor import diagnose, diagnosis_lines, examine
+
+    opened, notes = open_device(_device(gpu, device))
+    for note in notes:
+        click.echo(note, err=True)
+    try:
+        found = diagnose(examine(opened.facts, lambda: open_named_meter(opened), opened.clock))
+    finally:
+        opened.close()
+    click.echo("\n".join(diagnosis_lines(found)))
+    click.get_current_context().exit(0 if found.can_measure_energy else 3)
+
+
+def _device(gpu: str | None, device: str | None) -> str | None:
+    """The device that --gpu and --device name; None where neither does."""
+    if gpu is not None and device is not None:
+        raise click.UsageError("--gpu and --device exclude each other")
+    return f"cuda:{gpu}" if gpu is not None else device
+
+
+def _run_options(device: str | None, **given: Any) -> RunOptions:
+    from energybench.expand import parse_setting
+    from energybench.session import RunOptions
+    from energybench.suite import parse_duration_s, parse_precision
+
+    try:
+        precision = parse_precision(given["precision"]) if given["precision"] else None
+        budget_s = parse_duration_s(given["budget"]) if given["budget"] else None
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    return RunOptions(
+        device=device,
+        meter=given["meter"],
+        output=given["output"],
+        quick=given["quick"],
+        precision=precision,
+        budget_s=budget_s,
+        only=given["only"],
+        settings=dict(parse_setting(text) for text in given["settings"]),
+        plugins=given["plugins"],
+        fresh=given["fresh"],
+        against_itself=given["against_itself"],
+        seed=given["seed"],
+        command=("energybench", *sys.argv[1:]),
+    )
+
+
+def _run_one(name: str, options: RunOptions, *, dry_run: bool, calibrate: bool) -> int:
+    """Measure one suite; returns the exit status."""
+    from rich.console import Console
+
+    from energybench.listing import study_lines
+    from energybench.progress import reporter
+    from energybench.session import open_station, plan_study, run_study
+    from energybench.suite import load_suite
+
+    stderr = Console(stderr=True)
+    suite = load_suite(name)
+    station = open_station(options)
+    try:
+        for note in station.notes:
+            stderr.print(note, highlight=False, markup=False)
+        if calibrate:
+            from energybench.first_use import calibrated_on_first_use
+
+            station = calibrated_on_first_use(station, lambda text: stderr.print(text, highlight=False, markup=False))
+        study = plan_study(suite, station, options)
+        if dry_run:
+            click.echo("\n".join(study_lines(study, station)))
+            return 0
+        progress = reporter(stderr, study.works * study.plan.windows, suite.name)
+        try:
+            folder = run_study(study, station, options, progress)
+        except KeyboardInterrupt:
+            stderr.print("interrupted; what was measured is kept. Run the same command again to go on.", markup=False)
+            raise
+        finally:
+            progress.close()
+    finally:
+        station.close()
+    from energybench.report.build import build_report
+    from energybench.report.terminal import print_summary
+
+    summary = build_report(folder)
+    print_summary(summary)
+    if options.against_itself:
+        from energybench.against_itself import self_test, self_test_lines
+
+        click.echo("\n".join(self_test_lines(self_test(summary))))
+    return _status(summary, quick=options.quick)
+
+
+def _status(summary: Any, *, quick: bool) -> int:
+    """4 where cases failed or missed the precision; never for --quick, never for having no meter."""
+    cases = summary.cases
+    if (cases["status"] == "failed").any():
+        return EXIT_MISSED
+    missed = cases["flags"].fillna("").str.split().apply(lambda flags: "wide" in flags).any()
+    return EXIT_MISSED if missed and not quick else 0
