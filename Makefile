@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= results/gpu-check
 
-.PHONY: setup run test check format gpu-check clean
+.PHONY: setup run test check format accuracy predict-check gpu-check clean
 
 setup: $(READY)
 
@@ -32,6 +32,14 @@ check: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# How wrong are energybench and its peers? Peers come from PyPI into environments of their own; about a quarter of an hour.
+accuracy: $(READY)
+	PYTHONPATH=tests $(BIN)/python -m accuracy --fresh
+
+# Predictions against published latencies (../shared/data, or ENERGYBENCH_DATA): rebuilds docs/prediction.*
+predict-check: $(READY)
+	$(BIN)/python tests/prediction/check.py
 
 # On a machine with a GPU: measure the shipped suites with the environment that is there, keep the folders as one archive.
 gpu-check:

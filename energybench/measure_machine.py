@@ -84,14 +84,6 @@ def machine_suite(device: Device) -> Suite:
 
     Two sizes of each, so that what is left over by the fit says how well its constants hold.
     """
-    rows = _copy_bytes(device) // (4 * COLUMNS)
-    edge = _gemm_edge(device)
-    loops = [
-        {"kernel": "nothing", "rows": 1, "columns": 64},
-        {"kernel": "nothing", "rows": 1, "columns": 512},
-        *({"kernel": "copy", "rows": r, "columns": COLUMNS} for r in (rows // 2, rows)),
-        *({"kernel": "gemm", "rows": n, "columns": n} for n in (edge // 2, edge)),
-    ]
     dtypes = _dtypes(device)
     copied = "one format is enough to learn the bandwidth"
     skips = [
@@ -117,11 +109,23 @@ def machine_suite(device: Device) -> Suite:
             },
         },
         "input": ["$rows", "$columns"],
-        "axes": {"loop": loops, "dtype": list(dtypes)},
+        "axes": {"loop": _loops(device), "dtype": list(dtypes)},
         "skip": skips,
         "quick": {"kernel": ["nothing", "copy", "gemm"], "dtype": list(dtypes)},
     }
     return parse_suite(yaml.safe_dump(data, sort_keys=False))
+
+
+def _loops(device: Device) -> list[dict[str, object]]:
+    """The values of the suite's axis: each kernel at two sizes."""
+    rows = _copy_bytes(device) // (4 * COLUMNS)
+    edge = _gemm_edge(device)
+    return [
+        {"kernel": "nothing", "rows": 1, "columns": 64},
+        {"kernel": "nothing", "rows": 1, "columns": 512},
+        *({"kernel": "copy", "rows": r, "columns": COLUMNS} for r in (rows // 2, rows)),
+        *({"kernel": "gemm", "rows": n, "columns": n} for n in (edge // 2, edge)),
+    ]
 
 
 def _dtypes(device: Device) -> Sequence[str]:

@@ -13,7 +13,7 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from energybench.analysis.joules import MIN_READINGS, TRIANGULAR_95, skip_s
+from energybench.analysis.stretches import MIN_READINGS, TRIANGULAR_95, skip_s
 from energybench.sensor import SensorProfile
 from energybench.suite import Method
 

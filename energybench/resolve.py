@@ -32,6 +32,15 @@ Factory = Callable[..., "nn.Module"]
 _NEVER_PLUGINS = sys.stdlib_module_names | {"torch", "numpy", "energybench"}
 """Their functions do far more than make modules, and a function has run before its result can be checked."""
 
+_LOADING = frozenset({
+    "cache_dir", "checkpoint", "checkpoint_path", "file", "filename", "path", "pretrained", "pretrained_cfg",
+    "pretrained_cfg_overlay", "state_dict", "url", "weights", "weights_path",
+})  # fmt: skip
+"""Arguments by which model zoos read files (some of them pickles) or fetch them; trusting a zoo does not cover those."""
+
+MOST_LAYERS = 500
+"""Of a recurrent network: each is some dozen Python objects, whatever its size."""
+
 
 @dataclass(frozen=True)
 class Plugin:
@@ -116,10 +125,8 @@ def check_arguments(factory: Factory, arguments: Mapping[str, Any]) -> tuple[str
     An empty name is returned for what concerns no single argument.
     """
     for name, value in arguments.items():
-        if name in {"device", "dtype"}:
-            return name, f"{name} is not an argument of a layer here: it is chosen by the run and the axes"
-        if isinstance(value, str) and re.match(r"(?i)(hf[-_]?hub|local-dir|hub|https?):", value):
-            return name, f"{value!r} would be fetched from elsewhere, which a suite cannot ask for"
+        if problem := _argument_problem(name, value):
+            return name, problem
     try:
         signature = inspect.signature(factory)
     except (TypeError, ValueError):
@@ -135,6 +142,23 @@ def check_arguments(factory: Factory, arguments: Mapping[str, Any]) -> tuple[str
     except TypeError as error:
         return "", str(error)
     return None
+
+
+def _argument_problem(name: str, value: Any) -> str:
+    """Why a suite may not pass this argument to any layer, or nothing."""
+    if name in {"device", "dtype"}:
+        return f"{name} is not an argument of a layer here: it is chosen by the run and the axes"
+    if name in _LOADING and value not in (None, False):
+        return f"{name} would load a file or fetch weights, which a suite cannot ask for"
+    if name == "num_layers" and isinstance(value, int) and value > MOST_LAYERS:
+        return f"{value} layers are built one by one; {MOST_LAYERS} are the end"
+    if isinstance(value, str) and re.match(r"(?i)(hf[-_]?hub|local-dir|hub|https?|file):", value):
+        return f"{value[:60]!r} would be fetched from elsewhere, which a suite cannot ask for"
+    if isinstance(value, dict):
+        return next((found for key, item in value.items() if (found := _argument_problem(key, item))), "")
+    if isinstance(value, list | tuple):
+        return next((found for item in value if (found := _argument_problem("", item))), "")
+    return ""
 
 
 def _from_plugin(module_name: str, attribute: str, plugins: Sequence[str]) -> Factory:

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from energybench.analysis.joules import TRIANGULAR_95, loop_latency_s, window_joules
+from energybench.analysis.joules import loop_latency_s, window_joules
+from energybench.analysis.stretches import TRIANGULAR_95
 from energybench.journal import WindowRecord
 from energybench.readings import ENERGY, POWER_INSTANT, Reading
 from energybench.sensor import Counter, SensorProfile, Stream

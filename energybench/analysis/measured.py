@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from energybench.analysis.guards import ObserverEffect, ReadingHealth, observer_effect, reading_health
-from energybench.analysis.joules import WindowJoules, loop_latency_s, mean_power_w, skip_s, window_joules
+from energybench.analysis.joules import WindowJoules, loop_latency_s, mean_power_w, window_joules
+from energybench.analysis.stretches import skip_s
 from energybench.journal import Run, WindowRecord, board_change_s
 from energybench.readings import Reading
 from energybench.sensor import SensorProfile

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,9 @@ from energybench.workload import Built, WorkPlan, build, disagreement
 
 CHUNK_S = 2e-3
 """A stamp is taken about this often: often enough for edges, seldom enough to cost nothing."""
+
+SWITCH_S = 2e-4
+"""A thread that wants the interpreter waits this long at most (5 ms by default): a meter must be polled in time."""
 
 MIN_SAMPLES = 5
 MAX_SAMPLES = 500
@@ -85,6 +89,7 @@ class CpuDevice:
 
     def __init__(self, *, seed: int = 0, plugins: Sequence[str] = ()) -> None:
         self.clock = RealClock()
+        sys.setswitchinterval(SWITCH_S)
         self._seed = seed
         self._plugins = tuple(plugins)
         self.facts = DeviceFacts(

@@ -42,7 +42,7 @@ ITERATIONS = (4, 12)
 WHOLE = {F.scaled_dot_product_attention: "attention", F.rms_norm: "rms_norm"}
 """Functions that the trace counts as one operator before they decompose, and what it calls them."""
 
-Found = tuple[tuple[str, ...], float]
+Seen = tuple[tuple[str, ...], float]
 """Kernel names and seconds of one call."""
 
 
@@ -92,7 +92,7 @@ def profile_operators(device: Device, prepared: Prepared) -> list[ProfiledOperat
     return [
         operator
         for k, call in enumerate(calls[0])
-        for operator in _operators(call, [row[k] for row in rounds], exact=on_cuda)
+        for operator in called_operators(call, [row[k] for row in rounds], exact=on_cuda)
     ]
 
 
@@ -108,8 +108,8 @@ def _hidden(device: SimulatedDevice, prepared: SimulatedPrepared) -> list[Profil
 
 
 @dataclass(frozen=True)
-class _Call:
-    """One call of an operator; several operators where it stands for several kernels."""
+class Call:
+    """One call of an operator, with names and multiply-accumulates of the operators it is counted as."""
 
     names: tuple[str, ...]
     macs: tuple[int | None, ...]
@@ -120,7 +120,7 @@ class _Ranges(TorchDispatchMode):
 
     def __init__(self, iteration: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.calls: list[_Call] = []
+        self.calls: list[Call] = []
         self.paused = False
         self._iteration = iteration
 
@@ -133,7 +133,7 @@ class _Ranges(TorchDispatchMode):
         with self.opened():
             result = func(*args, **keywords)
         costs = operator_costs(func, args, keywords, result)
-        self.calls.append(_Call(tuple(c.name for c in costs), tuple(c.macs for c in costs)))
+        self.calls.append(Call(tuple(c.name for c in costs), tuple(c.macs for c in costs)))
         return result
 
     def opened(self) -> contextlib.AbstractContextManager[Any]:
@@ -160,7 +160,7 @@ class _Whole(TorchFunctionMode):
                 result = func(*args, **keywords)
             finally:
                 self._ranges.paused = False
-        self._ranges.calls.append(_Call((WHOLE[func],), (None,)))
+        self._ranges.calls.append(Call((WHOLE[func],), (None,)))
         return result
 
 
@@ -179,7 +179,7 @@ def _iteration(built: Built, plan: WorkPlan) -> Callable[[int], object]:
 
 def _profiled(
     iterate: Callable[[int], object], count: int, *, on_cuda: bool
-) -> tuple[list[list[_Call]], dict[str, Any]]:
+) -> tuple[list[list[Call]], dict[str, Any]]:
     """The calls of each iteration, and the profiler's event of every range."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_cuda else [])]
     calls = []
@@ -196,7 +196,7 @@ def _profiled(
     return calls, {e.name: e for e in events}
 
 
-def _kernels_of(event: Any) -> Found | None:
+def _kernels_of(event: Any) -> Seen | None:
     """The kernels launched inside a range, those of its calls included; None where none was seen."""
     kernels = [k for e in _within(event) for k in e.kernels if not k.name.startswith(RANGE)]
     if not kernels:
@@ -204,7 +204,7 @@ def _kernels_of(event: Any) -> Found | None:
     return tuple(k.name for k in kernels), sum(k.duration for k in kernels) * 1e-6
 
 
-def _work_of(event: Any) -> Found | None:
+def _work_of(event: Any) -> Seen | None:
     """What a range called on the CPU: the call that itself took longest by name, and the seconds of all of them."""
     if event is None or not event.cpu_children:
         return None
@@ -220,7 +220,7 @@ def _within(event: Any) -> Iterator[Any]:
             yield from _within(child)
 
 
-def _operators(call: _Call, rounds: Sequence[Found | None], *, exact: bool) -> Iterable[ProfiledOperator]:
+def called_operators(call: Call, rounds: Sequence[Seen | None], *, exact: bool) -> Iterable[ProfiledOperator]:
     """What the iterations say of one call; nothing where most of them saw nothing.
 
     Args:

@@ -77,13 +77,13 @@ def measured_network_figure(optima: Sequence[NetworkOptimum], *, subtitle: str =
         _measured_panel(ax, optimum)
         ax.set_xlabel("group size G (log₂)")
     handles = [
-        Line2D([], [], color=CONSTANT_SIZE, marker="o", linestyle="", label="constant G, measured"),
+        Line2D([], [], color=CONSTANT_SIZE, marker="o", linestyle="", label="constant G (95 %)"),
         Line2D([], [], color=WATER, label="c₀ + a G + b / G, fitted (95 %)"),
         Line2D([], [], color=CONSTANT_GROUPS, marker="s", linestyle="", label="constant g, at the G of equal MACs"),
         Patch(color=FOAM, label="may be the best (95 %)"),
     ]
     legend_below(figure, handles, most=2 if len(drawn) == 1 else 4)
-    title(figure, "Measured joules against group size, whole networks", subtitle=subtitle, simulated=simulated)
+    title(figure, "Joules of whole networks against group size", subtitle=subtitle, simulated=simulated)
     return figure
 
 

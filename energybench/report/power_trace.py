@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from energybench.analysis.joules import counter_stretch, power_stretch
 from energybench.analysis.measured import sensor_of
+from energybench.analysis.stretches import counter_stretch, power_stretch
 from energybench.analysis.summary import Summary
 from energybench.journal import CaseRecord, Run, WindowRecord
 from energybench.readings import ENERGY, Reading

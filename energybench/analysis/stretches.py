@@ -1,0 +1,172 @@
+"""What was the mean power over a stretch of a loop? From the counter's own ticks, or from the values that were shown.
+
+The stretch lies strictly inside the loop, after the sensor has settled, so that neither the loop's start nor its end,
+neither the sensor's delay nor its averaging, can bias it.
+
+Source: `measurement.md` 3.1 to 3.3 (interior estimator; errors of aligned edges: 0.776 x poll interval / length).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from energybench.journal import WindowRecord
+from energybench.readings import ENERGY, POWER_KINDS, Reading
+from energybench.sensor import SensorProfile, Stream
+
+TRIANGULAR_95 = 1 - math.sqrt(0.05)
+"""95 % point of the difference of two uniform edge errors, in units of the edge interval."""
+
+MIN_READINGS = 20
+"""Fewer distinct readings than this say nothing certain of a window without a counter (`measurement.md` 3.1)."""
+
+STAMP_S = 1e-6
+"""Stamps and readings are rounded apart: an event at the very end of a loop must not fall out of it."""
+
+EDGE_LIMIT = 0.02
+"""A stretch whose ends leave a larger share of it open than this (95 %) says too little to be printed."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Mean power over a stretch of a loop.
+
+    Attributes:
+        start_s: begin, on the run's clock.
+        stop_s: end.
+        power_w: mean power in between.
+        edge_halfwidth: relative 95 % half-width that the edges' timing leaves.
+        estimator: ``counter`` or the kind of the power readings.
+        readings: distinct values it was made of.
+    """
+
+    start_s: float
+    stop_s: float
+    power_w: float
+    edge_halfwidth: float
+    estimator: str
+    readings: int
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A change of the counter: it came after ``before_s`` and not later than ``after_s``."""
+
+    before_s: float
+    after_s: float
+    value: float
+
+    @property
+    def time_s(self) -> float:
+        """Best guess: the middle."""
+        return 0.5 * (self.before_s + self.after_s)
+
+    @property
+    def width_s(self) -> float:
+        """How long it stayed open when it came."""
+        return self.after_s - self.before_s
+
+
+def skip_s(sensor: SensorProfile) -> float:
+    """Time after a loop's start before the sensor speaks of the loop alone: delay + span + rise of its best source."""
+    best = next((s for kind in POWER_KINDS if (s := sensor.stream(kind)) is not None), None)
+    counter_s = sensor.counter.delay_s if sensor.counter else 0.0
+    return max(_settling_s(best) if best else 0.0, counter_s)
+
+
+def _settling_s(stream: Stream) -> float:
+    """Delay, span, and three rise times: a first-order rise is then within 0.1 % of its end."""
+    return stream.delay_s + stream.span_s + 3 * stream.rise_s
+
+
+def counter_stretch(window: WindowRecord, readings: Sequence[Reading], sensor: SensorProfile) -> Stretch | None:
+    """Mean power between two well-timed counter ticks inside the loop, early and late; None without two."""
+    if sensor.counter is None:
+        return None
+    begin_s, end_s = _interior(window, sensor)
+    ticks = [t for t in ticks_of(readings) if begin_s <= t.before_s and t.after_s <= end_s]
+    if len(ticks) < 2:
+        return None
+    first, last = _sharp_ends(ticks)
+    length_s = last.time_s - first.time_s
+    edge_halfwidth = TRIANGULAR_95 * max(first.width_s, last.width_s) / length_s
+    if edge_halfwidth > EDGE_LIMIT:
+        return None
+    return Stretch(
+        first.time_s,
+        last.time_s,
+        (last.value - first.value) / length_s,
+        edge_halfwidth,
+        "counter",
+        len(ticks),
+    )
+
+
+def power_stretch(
+    window: WindowRecord, readings: Sequence[Reading], sensor: SensorProfile, fewest: int = MIN_READINGS
+) -> Stretch | None:
+    """Time-weighted mean of the best power source's distinct interior readings; None with fewer than ``fewest``."""
+    for kind in POWER_KINDS:
+        standing = standing_values(window, readings, sensor, kind, fewest)
+        if standing is None:
+            continue
+        times, values = standing
+        length_s = times[-1] - times[0]
+        power_w = float(np.dot(values, np.diff(times)) / length_s)
+        return Stretch(times[0], times[-1], power_w, 0.0, kind, len(values))
+    return None
+
+
+def ticks_of(readings: Sequence[Reading]) -> list[Tick]:
+    """Every change of the counter that the readings show; a value may be as old as the begin of its call."""
+    found: list[Tick] = []
+    last: Reading | None = None
+    for r in readings:
+        if r.kind != ENERGY:
+            continue
+        if last is not None and r.value > last.value:
+            found.append(Tick(last.time_s - 0.5 * last.call_s, r.time_s + 0.5 * r.call_s, r.value))
+        last = r
+    return found
+
+
+def standing_values(
+    window: WindowRecord, readings: Sequence[Reading], sensor: SensorProfile, kind: str, fewest: int
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Times at which the shown value changed and the value shown from each on; the partial ends are left out."""
+    stream = sensor.stream(kind)
+    if stream is None:
+        return None
+    begin_s = window.stamps[0][0] + _settling_s(stream)
+    inside = [r for r in readings if r.kind == kind and begin_s <= r.time_s <= window.stamps[-1][0]]
+    changes = [r for before, r in pairwise(inside) if r.value != before.value]
+    if len(changes) < fewest + 1:
+        return None
+    times = np.array([r.time_s for r in changes])
+    return times, np.array([r.value for r in changes[:-1]])
+
+
+def _sharp_ends(ticks: Sequence[Tick]) -> tuple[Tick, Tick]:
+    """The two of at least two ticks that leave the least of the time between them open.
+
+    Sharp ones, then, unless they lie close together: a poll that came late costs precision, never the window.
+    """
+    ends, least = (ticks[0], ticks[-1]), math.inf
+    sharpest, *others = sorted(ticks, key=lambda tick: tick.width_s)
+    first = last = sharpest
+    for tick in others:
+        first, last = min(first, tick, key=lambda t: t.time_s), max(last, tick, key=lambda t: t.time_s)
+        open_share = tick.width_s / (last.time_s - first.time_s)
+        if open_share < least:
+            ends, least = (first, last), open_share
+    return ends
+
+
+def _interior(window: WindowRecord, sensor: SensorProfile) -> tuple[float, float]:
+    start_s, stop_s = window.stamps[0][0], window.stamps[-1][0]
+    return start_s + skip_s(sensor), stop_s + STAMP_S

@@ -1,0 +1,121 @@
+"""How does a run reach the disk so that nothing measured is lost? Append, repair, resume."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Self
+
+from energybench.errors import RunFolderError
+from energybench.journal.disk import AppendedFile, cut_off, replace_file
+from energybench.journal.folder import (
+    OPERATORS_FILE,
+    READINGS_FILE,
+    RUN_FILE,
+    WINDOWS_FILE,
+    Run,
+    disk_error,
+    whole_lines,
+)
+from energybench.journal.records import OperatorRecord, ReadingsAt, RunRecord, WindowRecord
+from energybench.readings import Reading
+
+
+class Journal:
+    """The writer of one run folder. A resource: open it, append, close it.
+
+    Attributes:
+        folder: where it writes.
+        record: ``run.json`` as it is now.
+        windows: what is in ``windows.jsonl``. Those of earlier sessions are whole; those appended are kept without
+            their stamps, samples and states of the board, so that a long run stays small.
+
+    Raises:
+        RunFolderError: on creation or resumption when the folder cannot be used, on appending when the disk is
+            full or the folder has gone; what was written stays.
+    """
+
+    def __init__(self, folder: Path, record: RunRecord, windows: Iterable[WindowRecord] = ()) -> None:
+        self.folder = folder
+        self.record = record
+        self.windows = list(windows)
+        self._lines = AppendedFile(folder / WINDOWS_FILE)
+        self._readings = AppendedFile(folder / READINGS_FILE)
+
+    @classmethod
+    def create(cls, folder: Path, record: RunRecord, operators: Iterable[OperatorRecord]) -> Self:
+        """Make a new run folder; refuses one that already holds a run."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if (folder / RUN_FILE).exists():
+                raise RunFolderError(
+                    "already holds a run", where=str(folder), remedy="choose another --output, or leave it out"
+                )
+            lines = "".join(operator.model_dump_json() + "\n" for operator in operators)
+            replace_file(folder / OPERATORS_FILE, lines)
+            replace_file(folder / RUN_FILE, record.model_dump_json(indent=1))
+            return cls(folder, record)
+        except OSError as error:
+            raise disk_error(folder, error) from error
+
+    @classmethod
+    def resume(cls, run: Run) -> Self:
+        """Take up an interrupted run: cut off what a kill left unfinished, then append after it."""
+        try:
+            lines = run.folder / WINDOWS_FILE
+            cut_off(lines, sum(len(line) for line in whole_lines(lines)))
+            ends = [w.readings.offset + w.readings.length for w in run.windows if w.readings is not None]
+            cut_off(run.folder / READINGS_FILE, max(ends, default=0))
+            record = run.record.model_copy(update={"sessions": run.record.sessions + 1, "complete": False})
+            journal = cls(run.folder, record, run.windows)
+            journal.update(record)
+            return journal
+        except OSError as error:
+            raise disk_error(run.folder, error) from error
+
+    def append(self, window: WindowRecord, readings: Iterable[Reading] = ()) -> WindowRecord:
+        """Write one window and its readings, flushed to the disk; returns it with its number and place."""
+        try:
+            at = self._append_readings(readings)
+            window = window.model_copy(update={"number": len(self.windows), "readings": at})
+            self._lines.append(window.model_dump_json(exclude_defaults=True).encode() + b"\n")
+        except OSError as error:
+            raise disk_error(self.folder, error) from error
+        self.windows.append(_remembered(window))
+        return window
+
+    def update(self, record: RunRecord) -> None:
+        """Replace ``run.json`` atomically."""
+        self.record = record
+        try:
+            replace_file(self.folder / RUN_FILE, record.model_dump_json(indent=1))
+        except OSError as error:
+            raise disk_error(self.folder, error) from error
+
+    def close(self) -> None:
+        """Close the files; the folder stays resumable unless its record says it is complete."""
+        self._lines.close()
+        self._readings.close()
+
+    def _append_readings(self, readings: Iterable[Reading]) -> ReadingsAt | None:
+        text = io.StringIO()
+        rows = 0
+        for r in readings:
+            native = "" if r.native_time_s is None else f"{r.native_time_s:.6f}"
+            text.write(f"{r.time_s:.9f},{r.kind},{r.value!r},{native},{r.call_s:.9f}\n")
+            rows += 1
+        if rows == 0:
+            return None
+        member = gzip.compress(text.getvalue().encode(), compresslevel=6, mtime=0)
+        offset = self._readings.append(member)
+        return ReadingsAt(offset=offset, length=len(member), crc32=zlib.crc32(member), rows=rows)
+
+
+def _remembered(window: WindowRecord) -> WindowRecord:
+    """What the runner asks of a window that is on the disk: which one it was."""
+    return window.model_copy(
+        update={"stamps": [], "samples_s": [], "before": None, "after": None, "readings": None, "faults": {}}
+    )
