@@ -36,3 +36,8 @@ TORCH_NN = frozenset(
 def is_network(layer: str) -> bool:
     """Whether a layer name, as written in a suite, is one of our whole networks."""
     return layer in NETWORKS
+
+
+def is_foreign(layer: str) -> bool:
+    """Whether a layer name stands for a class that is neither ours nor torch's: one of a plugin."""
+    return ":" in layer and not layer.startswith("torch.nn:")

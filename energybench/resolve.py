@@ -36,7 +36,7 @@ _LOADING = frozenset({
     "cache_dir", "checkpoint", "checkpoint_path", "file", "filename", "path", "pretrained", "pretrained_cfg",
     "pretrained_cfg_overlay", "state_dict", "url", "weights", "weights_path",
 })  # fmt: skip
-"""Arguments by which model zoos read files (some of them pickles) or fetch them; trusting a zoo does not cover those."""
+"""Arguments by which model zoos read files (pickles, some) or fetch them; trusting a zoo does not cover those."""
 
 MOST_LAYERS = 500
 """Of a recurrent network: each is some dozen Python objects, whatever its size."""

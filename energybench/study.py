@@ -146,7 +146,9 @@ def comparisons_of(plans: Sequence[WorkPlan]) -> tuple[tuple[Comparison, ...], d
     for name, group in itertools.groupby(plans, key=lambda p: p.case.comparison):
         members = list(group)
         baseline = next((p for p in members if p.case.variant == p.case.baseline), members[0])
-        works = {p.work: p for p in [baseline, *members]}
+        works: dict[str, WorkPlan] = {}
+        for plan in [baseline, *members]:
+            works.setdefault(plan.work, plan)
         key = (baseline.work, *sorted(works))
         comparison = by_set.setdefault(key, Comparison(name, tuple(works.values())))
         measured_as[name] = comparison.id

@@ -65,3 +65,11 @@ def test_one_mirrored_pair_gives_an_estimate_without_an_interval():
     ratio = ratio_of({0: 2.0, 1: 2.0}, {0: 1.0, 1: 1.01})
     assert ratio.interval.estimate == pytest.approx(2.0 / math.sqrt(1.01))
     assert ratio.interval.high == math.inf
+
+
+def test_blocks_that_only_one_variant_has_do_not_move_a_ratio():
+    # Both drift by 0.2 % a block; the baseline was measured four times as long. The true ratio is 1.
+    drift = [1.002**block for block in range(32)]
+    ratio = ratio_of(blocks(drift[:8]), blocks(drift))
+    assert ratio.interval.estimate == pytest.approx(1.0, abs=1e-12)
+    assert ratio.interval.low <= 1.0 <= ratio.interval.high

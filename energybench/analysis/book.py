@@ -8,6 +8,7 @@ from typing import Any
 
 from energybench.analysis.measured import Measured, idle_of, measured_works, observer_of, sensor_of
 from energybench.analysis.ratios import Stage
+from energybench.analysis.trust import distrust
 from energybench.cost import OperatorCost
 from energybench.journal import CaseRecord, OperatorRecord, Run
 from energybench.machine import Machine, machine_from_dict
@@ -42,10 +43,17 @@ class Book:
         self.operators = operators_of(run)
         self.by_place = {(c.comparison, c.variant): c for c in run.record.cases}
         self.provenance = run.origin
+        on_cpu = run.record.device.get("name") == "cpu"
+        for measured in self.measured.values():
+            measured.distrust = distrust(measured, self.foreign, on_cpu=on_cpu)
 
     def of(self, case: CaseRecord) -> Measured:
-        """What was measured for ``case``, perhaps in another comparison that is the same work."""
-        return self.measured.get(self.key(case), Measured())
+        """What was measured for ``case``, perhaps in another comparison that is the same work.
+
+        Of work that failed nothing counts, though its windows stay in the folder.
+        """
+        measured = self.measured.get(self.key(case), Measured())
+        return Measured(latency=measured.latency, error=measured.error) if measured.error else measured
 
     def key(self, case: CaseRecord) -> tuple[str, str]:
         """The measurement of ``case``: the comparison it was measured in, and its work."""

@@ -9,19 +9,20 @@ import numpy as np
 
 from energybench.analysis.book import Book, Row
 from energybench.analysis.gap import ideal_latency_s
-from energybench.analysis.guards import UNTRUSTED_SHARE, alias_bound, throttle_verdict
-from energybench.analysis.measured import COUNTER_FAILS, COUNTER_FLAGS, Measured
+from energybench.analysis.guards import alias_bound
+from energybench.analysis.measured import COUNTER_FLAGS, Measured
 from energybench.analysis.ratios import Ratio, ratio_of
 from energybench.analysis.statistics import Interval, log_interval
 from energybench.flags import FLAGS
 from energybench.journal import CaseRecord
 from energybench.machine import attainable_latency_s, predicted_energy_j, predicted_latency_s
-from energybench.readings import ENERGY
 
 GAIN_UNCERTAINTY = 0.05
 """Gain of a board's sensor without a calibration against a meter: +-5 % of reading (`measurement.md` 1.2)."""
 
 BURST = 0.02
+LOAD_OVER_IDLE = 1.2
+"""Below this many times idle the part above idle is mostly error (requirement 17)."""
 THROTTLE_WARNS = 1e-3
 CAPPED = 0.5
 DRIFTING_SHARE = 0.25
@@ -32,18 +33,15 @@ def case_row(book: Book, case: CaseRecord) -> Row:
     measured = book.of(case)
     latency = _interval(list(measured.latency_by_block.values()))
     energy = _interval(list(measured.energy_by_block.values()))
-    distrust = _distrust(book, measured)
-    if distrust:
-        energy = None
     row = _identity(case) | counted(book, case) | modelled(book, case)
     row |= _latency_columns(measured, latency)
     row |= energy_columns(book, case, energy, latency)
-    row |= _against_baseline(book, case, energy is not None)
+    row |= _against_baseline(book, case)
     row |= {
         "windows": len(measured.energy_by_block) if energy is not None else len(measured.windows),
         "temperature_c": measured.median_after(lambda w: w.after.temperature_c if w.after else None),
         "sm_clock_hz": measured.median_after(lambda w: w.after.sm_clock_hz if w.after else None),
-        "throttle_share": _throttle_share(measured),
+        "throttle_share": measured.throttle_share(),
         "power_cap_share": measured.share("throttle_power_s"),
         "counter_vs_integral": measured.counter_vs_integral(),
         "stale_share": measured.stale_share(),
@@ -56,7 +54,7 @@ def case_row(book: Book, case: CaseRecord) -> Row:
     }
     if latency and row.get("ideal_latency_s"):
         row["efficiency"] = row["ideal_latency_s"] / latency.estimate
-    row["status"], row["reason"] = _status(book, measured, energy, distrust)
+    row["status"], row["reason"] = _status(book, measured, energy)
     flags = _flags(book, case, measured, row)
     row["flags"] = " ".join(name for name in FLAGS if name in flags)
     return row
@@ -123,11 +121,13 @@ def energy_columns(book: Book, case: CaseRecord, energy: Interval | None, latenc
         row["energy_per_inference_high_j"] = energy.high / case.batch
     if book.idle is not None:
         row["idle_w"] = book.idle.power_w
-        row["dynamic_energy_per_inference_j"] = (per_iteration - book.idle.power_w * latency.estimate) / case.batch
+        if row["power_w"] > LOAD_OVER_IDLE * book.idle.power_w:
+            above_idle_j = per_iteration - book.idle.power_w * latency.estimate
+            row["dynamic_energy_per_inference_j"] = above_idle_j / case.batch
     return row
 
 
-def _against_baseline(book: Book, case: CaseRecord, has_energy: bool) -> Row:
+def _against_baseline(book: Book, case: CaseRecord) -> Row:
     baseline = book.baseline(case)
     if baseline is None:
         return {}
@@ -137,53 +137,33 @@ def _against_baseline(book: Book, case: CaseRecord, has_energy: bool) -> Row:
     if latency is not None:
         row |= ratio_columns("latency_ratio", latency)
         row["smallest_difference"] = finite(latency.smallest_difference)
-    energy = ratio_of(mine.energy_by_block, theirs.energy_by_block) if has_energy else None
+    energy = ratio_of(mine.energy_by_block, theirs.energy_by_block)
     if energy is not None:
         row |= ratio_columns("energy_ratio", energy)
         row["smallest_difference"] = finite(energy.smallest_difference)
     return row
 
 
-def _status(book: Book, measured: Measured, energy: Interval | None, distrust: str) -> tuple[str, str]:
+def _status(book: Book, measured: Measured, energy: Interval | None) -> tuple[str, str]:
     if not measured.windows:
         if measured.error:
             return "failed", measured.error
         return "missing", "not measured yet; run the same command again to go on"
     if energy is not None:
         return "ok", ""
-    if distrust:
-        return "ok", f"no joules: {distrust}"
+    if measured.distrust:
+        return "ok", f"no joules: {measured.distrust}"
     reasons = {w.joules.reason for w in measured.windows if w.joules.reason}
     return "ok", "no joules: " + (book.record.energy_reason or "; ".join(sorted(reasons)))
-
-
-def _distrust(book: Book, measured: Measured) -> str:
-    """Why joules that could be computed must not be printed; empty where they may be."""
-    disagreement = measured.counter_vs_integral()
-    on_cpu = str(book.record.device.get("name", "")) == "cpu"
-    if disagreement is not None and abs(disagreement) > COUNTER_FAILS:
-        return "energy counter and integrated power differ by over 10 %; see energybench doctor"
-    if throttle_verdict(_throttle_share(measured)) == "fails":
-        return "heat or hardware slowed the clocks for over 1 % of the time; improve cooling, then measure again"
-    if max(measured.stale_share() or 0.0, measured.impossible_share() or 0.0) > UNTRUSTED_SHARE and not on_cpu:
-        return "over 1 % of the readings were stale or impossible; see energybench doctor"
-    if "foreign-process" in book.foreign:
-        return "another process used the GPU; stop it (energybench doctor lists them) and measure again"
-    return ""
 
 
 def _alias_bound(book: Book, measured: Measured, energy: Interval | None, latency: Interval | None) -> float | None:
     """How wrong joules may be because the sensor sees only part of the time; None where there are none."""
     if energy is None or latency is None or book.sensor is None or book.idle is None:
         return None
-    estimator = measured.windows[0].joules.estimator
-    kind = ENERGY if estimator == "counter" else estimator
+    kind = measured.energy_kind
     power_w = energy.estimate / latency.estimate
     return alias_bound(power_w, book.idle.power_w, latency.estimate, book.sensor, kind, phases=len(measured.windows))
-
-
-def _throttle_share(measured: Measured) -> float | None:
-    return _added(measured.share("throttle_thermal_s"), measured.share("throttle_hw_s"))
 
 
 def _flags(book: Book, case: CaseRecord, measured: Measured, row: Row) -> set[str]:
@@ -193,11 +173,14 @@ def _flags(book: Book, case: CaseRecord, measured: Measured, row: Row) -> set[st
     conditions = {
         "simulated": book.run.simulated,
         "quick": quick,
-        "few-windows": 0 < total < int(book.record.plan.get("windows", 0)),
+        "few-windows": 0 < _counting(measured) < int(book.record.plan.get("windows", 0)),
+        "meter-lost": any("meter-lost" in w.record.flags for w in measured.windows),
+        "not-cold": any("not-cold" in w.record.flags for w in measured.windows),
+        "gap": any("gap" in w.record.flags for w in measured.windows),
         "drift": total > 0 and drifting > DRIFTING_SHARE * total,
         "counter-stale": counts["counter-stale"] > 0,
         "meter-faults": any(sum(w.record.faults.values()) for w in measured.windows),
-        "wide": _over(row.get("relative_halfwidth"), book.record.plan.get("precision")),
+        "wide": _over(_width(row), book.record.plan.get("precision")),
         "throttled": _over(row.get("throttle_share"), THROTTLE_WARNS),
         "power-capped": _over(row.get("power_cap_share"), CAPPED),
         "counter-disagrees": _over(abs(row.get("counter_vs_integral") or 0.0), COUNTER_FLAGS),
@@ -224,7 +207,13 @@ def _latency_columns(measured: Measured, latency: Interval | None) -> Row:
     passed = measured.latency
     if passed is not None and passed.samples_s:
         low, middle, high = np.percentile(passed.samples_s, [5, 50, 95])
-        row |= {"latency_s": middle, "latency_p5_s": low, "latency_p95_s": high, "compile_s": passed.compile_s}
+        row |= {
+            "latency_s": middle,
+            "latency_iterations_per_sample": passed.iterations_per_sample,
+            "compile_s": passed.compile_s,
+        }
+        if passed.iterations_per_sample == 1:
+            row |= {"latency_p5_s": low, "latency_p95_s": high}
     return row
 
 
@@ -254,9 +243,17 @@ def finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _added(first: float | None, second: float | None) -> float | None:
-    found = [v for v in (first, second) if v is not None]
-    return sum(found) if found else None
+def _counting(measured: Measured) -> int:
+    """Windows behind the printed number: those with joules where there are any."""
+    return len(measured.energy_by_block) or len(measured.windows)
+
+
+def _width(row: Row) -> float | None:
+    """Relative half-width of the row's joules; of its loop latency where it has none."""
+    if row.get("energy_per_inference_j") is not None:
+        return row.get("relative_halfwidth")
+    low, high = row.get("loop_latency_low_s"), row.get("loop_latency_high_s")
+    return None if low is None or high is None else (high - low) / (2 * row["loop_latency_s"])
 
 
 def _over(value: float | None, limit: float | None) -> bool:

@@ -10,11 +10,15 @@ from dataclasses import dataclass, field
 from energybench.analysis.guards import ObserverEffect, ReadingHealth, observer_effect, reading_health
 from energybench.analysis.joules import WindowJoules, loop_latency_s, mean_power_w, window_joules
 from energybench.analysis.stretches import skip_s
+from energybench.errors import RunFolderError
 from energybench.journal import Run, WindowRecord, board_change_s
-from energybench.readings import Reading
+from energybench.readings import ENERGY, Reading
 from energybench.sensor import SensorProfile
 
 COUNTER_FAILS = 0.10
+DAMAGED = "damaged on the disk"
+"""The fault of a window whose readings are missing or do not have their checksum: it has no joules."""
+
 COUNTER_FLAGS = 0.03
 
 
@@ -34,18 +38,27 @@ class Measured:
     Attributes:
         windows: its windows, in the order they were measured.
         latency: its latency pass, if any.
-        error: why it failed, if it did.
+        error: why it failed, if it did and was not measured since.
+        distrust: why its joules must not be printed; empty where they may be.
     """
 
     windows: list[MeasuredWindow] = field(default_factory=list)
     latency: WindowRecord | None = None
     error: str = ""
+    distrust: str = ""
 
     @property
     def energy_by_block(self) -> dict[int, float]:
-        """Joules per iteration by block, of the windows that have joules."""
-        found = {w.record.block: w.joules.energy_per_iteration_j for w in self.windows}
-        return {block: joules for block, joules in found.items() if joules is not None}
+        """Joules per iteration by block, of the windows whose joules may be printed.
+
+        Where some windows have joules from the counter, those from power readings are left out: two sources of
+        different gain are never averaged.
+        """
+        if self.distrust:
+            return {}
+        found = [w for w in self.windows if w.joules.energy_per_iteration_j is not None]
+        counted = [w for w in found if w.joules.estimator == "counter"]
+        return {w.record.block: w.joules.energy_per_iteration_j or 0.0 for w in counted or found}
 
     @property
     def latency_by_block(self) -> dict[int, float]:
@@ -65,9 +78,23 @@ class Measured:
             return None
         return min(1.0, sum(g for g in grown if g is not None) / total_s)
 
+    @property
+    def energy_kind(self) -> str:
+        """The kind of reading its joules are made of; empty without joules."""
+        estimators = [w.joules.estimator for w in self.windows if w.joules.energy_per_iteration_j is not None]
+        if not estimators:
+            return ""
+        return ENERGY if "counter" in estimators else estimators[0]
+
+    def throttle_share(self) -> float | None:
+        """Share of the windows' time slowed by heat or hardware; None where unknown."""
+        found = [s for s in (self.share("throttle_thermal_s"), self.share("throttle_hw_s")) if s is not None]
+        return sum(found) if found else None
+
     def stale_share(self) -> float | None:
-        """Median over the windows of the share of time in which a source had stood still for too long."""
-        found = [w.health.worst_stale for w in self.windows if w.health is not None]
+        """Median over the windows of the share of time in which the source of the joules had stood still too long."""
+        kind = self.energy_kind
+        found = [w.health.stale_share.get(kind, 0.0) for w in self.windows if w.health is not None]
         return stdlib_statistics.median(found) if found else None
 
     def impossible_share(self) -> float | None:
@@ -117,10 +144,19 @@ def measured_works(run: Run) -> dict[tuple[str, str], Measured]:
         if window.kind == "failed":
             measured.error = window.error
         else:
-            measured.windows.append(_measured_window(window, run.readings(window), sensor))
+            measured.windows.append(_measured_window(*sound_readings(run, window), sensor))
+            measured.error = ""
     for (_, work), measured in found.items():
         measured.latency = passes.get(work)
     return found
+
+
+def sound_readings(run: Run, window: WindowRecord) -> tuple[WindowRecord, list[Reading]]:
+    """A window and its readings; where they are damaged on the disk, none, and a window whose faults say so."""
+    try:
+        return window, run.readings(window)
+    except RunFolderError:
+        return window.model_copy(update={"faults": {**window.faults, DAMAGED: 1}}), []
 
 
 def _measured_window(window: WindowRecord, readings: Sequence[Reading], sensor: SensorProfile | None) -> MeasuredWindow:
@@ -182,7 +218,7 @@ def idle_of(run: Run) -> Idle | None:
     for window in run.windows:
         if window.kind != "idle":
             continue
-        readings = run.readings(window)
+        _, readings = sound_readings(run, window)
         found = window_joules(window, readings, sensor)
         power_w = found.power_w or mean_power_w(readings, window.start_s, window.stop_s)
         if power_w is not None:

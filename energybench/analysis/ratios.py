@@ -79,19 +79,24 @@ def ratio_of_totals(variant: Sequence[Stage], against: Sequence[Stage]) -> Ratio
         None where some stage has no mirrored pair in common; a ratio without an interval where every stage is a
         single value (a prediction).
     """
-    total_a, total_b = sum(s.weight * s.mean for s in variant), sum(s.weight * s.mean for s in against)
     if all(len(s.by_block) == 1 for s in (*variant, *against)):
+        total_a, total_b = sum(s.weight * s.mean for s in variant), sum(s.weight * s.mean for s in against)
         return Ratio(Interval(total_a / total_b, 0.0, math.inf, 0), math.inf)
+    paired = [_common_pairs(a, b) for a, b in zip(variant, against, strict=True)]
+    if not all(paired):
+        return None
+    totals = [
+        sum(stage.weight * _pair_mean(pairs, side) for stage, pairs in zip(stages, paired, strict=True))
+        for side, stages in enumerate((variant, against))
+    ]
     parts: dict[tuple[str, str], list[float]] = {}
-    for a, b in zip(variant, against, strict=True):
-        logs_a, logs_b = mirrored_pairs(dict(a.by_block)), mirrored_pairs(dict(b.by_block))
-        common = sorted(logs_a.keys() & logs_b.keys())
-        if not common:
-            return None
-        share_a, share_b = a.weight * a.mean / total_a, b.weight * b.mean / total_b
-        differences = [share_a * logs_a[p] - share_b * logs_b[p] for p in common]
+    for a, b, pairs in zip(variant, against, paired, strict=True):
+        share_a = a.weight * _pair_mean(pairs, 0) / totals[0]
+        share_b = b.weight * _pair_mean(pairs, 1) / totals[1]
+        differences = [share_a * log_a - share_b * log_b for log_a, log_b in pairs]
         key = (a.measurement, b.measurement)
         parts[key] = [x + y for x, y in zip(parts[key], differences, strict=True)] if key in parts else differences
+    total_a, total_b = totals
     contrasts = [contrast(values) for values in parts.values()]
     centre = math.log(total_a / total_b)
     variance = sum(c.variance_of_mean for c in contrasts)
@@ -102,6 +107,17 @@ def ratio_of_totals(variant: Sequence[Stage], against: Sequence[Stage]) -> Ratio
     spread = summed(contrasts)
     interval = interval_from_error(centre, math.sqrt(variance), spread.degrees)
     return Ratio(interval, visible_difference(math.sqrt(variance), spread.degrees))
+
+
+def _common_pairs(a: Stage, b: Stage) -> list[tuple[float, float]]:
+    """Log values of both in every mirrored pair of blocks that both have: only there has drift cancelled."""
+    logs_a, logs_b = mirrored_pairs(dict(a.by_block)), mirrored_pairs(dict(b.by_block))
+    return [(logs_a[p], logs_b[p]) for p in sorted(logs_a.keys() & logs_b.keys())]
+
+
+def _pair_mean(pairs: Sequence[tuple[float, float]], side: int) -> float:
+    """Geometric mean of one side over the common pairs."""
+    return math.exp(sum(pair[side] for pair in pairs) / len(pairs))
 
 
 def merged(stages: Sequence[Stage]) -> list[Stage]:

@@ -83,9 +83,11 @@ def read_plain(path: Path, *, start: int = 0, length: int | None = None, most_by
         wanted = min(length if length is not None else found.st_size, max(found.st_size - start, 0))
         if wanted > most_bytes:
             raise RunFolderError(f"is larger ({wanted} bytes) than any run makes it", where=str(path))
-        with os.fdopen(os.dup(file), "rb") as stream:
-            stream.seek(start)
-            return stream.read(wanted)
+        pieces = []
+        while wanted > 0 and (piece := os.pread(file, wanted, start)):
+            pieces.append(piece)
+            start, wanted = start + len(piece), wanted - len(piece)
+        return b"".join(pieces)
     finally:
         os.close(file)
 

@@ -251,20 +251,16 @@ def _unpacked(member: bytes, rows: int) -> list[Reading]:
     text = unpacker.decompress(member, most + 1)
     if len(text) > most or not unpacker.eof or unpacker.unused_data:
         raise ValueError("more than was recorded, or less")
-    readings = [_reading(line) for line in text.decode().splitlines()]
-    times = [reading.time_s for reading in readings]
-    if len(readings) != rows or times != sorted(times):
-        raise ValueError("rows are missing, or not in time order")
+    lines = text.decode().splitlines()
+    if len(lines) != rows:
+        raise ValueError("rows are missing")
+    times, kinds, values, natives, calls = zip(*(line.split(",") for line in lines), strict=True) if lines else [()] * 5
+    when = [float(time_s) for time_s in times]
+    if when != sorted(when) or not math.isfinite(sum(when)):
+        raise ValueError("not in time order")
+    native = (float(time_s) if time_s else None for time_s in natives)
+    readings = map(Reading, when, kinds, map(float, values), native, map(float, calls))
     return [reading for reading in readings if math.isfinite(reading.value)]
-
-
-def _reading(line: str) -> Reading:
-    time_s, kind, value, native, call_s = line.split(",")
-    native_s = float(native) if native else None
-    reading = Reading(float(time_s), kind, float(value), native_s, float(call_s))
-    if not math.isfinite(reading.time_s):
-        raise ValueError("a reading without a time")
-    return reading
 
 
 def _first_line(error: ValidationError) -> str:

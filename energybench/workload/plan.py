@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from energybench.catalogue import is_network
+from energybench.catalogue import is_foreign, is_network
 from energybench.cost import OperatorCost
 from energybench.errors import SuiteError, one_line
 from energybench.expand import Case
@@ -157,6 +157,7 @@ def _identity(case: Case, parameters: Sequence[Tensor], traced: Trace, unknown: 
         "parameters": [[list(tensor.shape), str(tensor.dtype)] for tensor in parameters],
         "inputs": [[spec.shape, spec.integers] for spec in case.inputs],
         "options": [case.dtype, case.layout, case.mode, case.cache, case.compile],
-        "unknown": [case.layer, dict(case.args)] if unknown else [],
+        # Of a layer that is neither ours nor torch's only its operators are known, not the values they work on.
+        "layer": [case.layer, dict(case.args)] if unknown or is_foreign(case.layer) else [],
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
