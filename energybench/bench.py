@@ -70,11 +70,19 @@ class Bench:
     settled: bool = False
     idle_before: bool = False
     faults: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    meter_lost: bool = False
     found: dict[tuple[str, str], list[WindowJoules]] = field(default_factory=dict)
 
     def windows_of(self, comparison: Comparison, work: str) -> list[WindowJoules]:
         """What the windows of a piece of work have said so far, to be appended to."""
         return self.found.setdefault((comparison.id, work), [])
+
+    def note(self, text: str) -> None:
+        """Tell the user, and keep it for the record."""
+        if text not in self.notes:
+            self.notes.append(text)
+            self.progress.note(text)
 
     @property
     def metered(self) -> bool:
@@ -123,8 +131,9 @@ def poll_for_observer(bench: Bench, loop: Loop, readings: list[Reading], length_
     """Keep a loop running, polling as densely as at an edge, or not at all."""
     clock = bench.device.clock
     end_s = clock.now_s() + length_s
+    edge_kinds = (ENERGY,) if ENERGY in bench.kinds else None
     while dense and clock.now_s() < end_s:
-        readings.extend(_read(bench, None))
+        readings.extend(_read(bench, edge_kinds))
         _feed_until(bench, loop, min(clock.now_s() + bench.plan.edge_poll_s, end_s), AHEAD_AT_EDGES_S)
     _feed_until(bench, loop, end_s, AHEAD_S)
 
@@ -166,7 +175,8 @@ def _read(bench: Bench, kinds: Collection[str] | None) -> Iterable[Reading]:
         return bench.meter.read(bench.kinds if kinds is None else kinds)
     except MeterFault as fault:
         bench.kinds = ()
-        bench.progress.note(f"the meter was lost: {fault}; from here on only latency is measured")
+        bench.meter_lost = True
+        bench.note(f"the meter was lost: {fault.what}; from here on only latency is measured")
         return ()
 
 

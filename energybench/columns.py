@@ -33,7 +33,7 @@ RESULTS: tuple[Column, ...] = (
     Column("macs", "per iteration", "multiply-accumulates of convolutions and matrix products", "counted"),
     Column("flops", "per iteration", "2 x macs", "counted"),
     Column(
-        "compulsory_bytes", "bytes per iteration", "inputs, parameters, buffers and outputs, each moved once", "counted"
+        "compulsory_bytes", "bytes per iteration", "inputs, parameters, buffers, outputs, each moved once", "counted"
     ),
     Column("eager_bytes", "bytes per iteration", "sum over the operators of what each must move", "counted"),
     Column("params", "", "parameters", "counted"),
@@ -43,16 +43,16 @@ RESULTS: tuple[Column, ...] = (
     Column(
         "latency_iterations_per_sample",
         "",
-        "iterations behind one sample of that pass; 1 unless very short",
+        "iterations behind one of its samples",
         "measured",
     ),
     Column(
         "latency_p5_s",
         "s per iteration",
-        "5th percentile of single iterations; empty where samples are groups",
+        "5th percentile; empty where samples are groups",
         "measured",
     ),
-    Column("latency_p95_s", "s per iteration", "95th percentile of single iterations", "measured"),
+    Column("latency_p95_s", "s per iteration", "95th percentile; empty where samples are groups", "measured"),
     Column(
         "loop_latency_s",
         "s per iteration",

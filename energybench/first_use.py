@@ -46,4 +46,4 @@ def calibrated_on_first_use(station: Station, tell: Callable[[str], None]) -> St
         tell("the calibration is not reliable and is not used: " + "; ".join(found.report.warnings))
         return station
     watch = replace(station.watch, sensor=found.profile, uncalibrated="", calibration=found.report.to_dict())
-    return Station(station.device, watch, station.notes)
+    return Station(station.device, watch, station.notes, station.lock)

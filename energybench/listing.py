@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from energybench.analysis.group_models import Optimum
 from energybench.analysis.group_size import group_size_models
+from energybench.errors import EnergyBenchError
 from energybench.expand import expand
 from energybench.machine import load_machine, machine_table
 from energybench.suite import Suite, parse_duration_s
@@ -57,6 +58,7 @@ def group_size_lines(
     group_overhead: str | None,
 ) -> Iterator[str]:
     """Every named model's answer for one layer, with its curve over the feasible group sizes."""
+    overhead_s = _overhead_s(group_overhead)
     answer = group_size_models(
         channels=channels,
         size=size,
@@ -64,7 +66,7 @@ def group_size_lines(
         batch=batch,
         dtype=dtype,
         machine=load_machine(machine),
-        group_overhead_s=parse_duration_s(group_overhead) if group_overhead else 0.0,
+        group_overhead_s=overhead_s,
     )
     yield f"grouped {kernel}x{kernel} convolution, C={channels}, {size}x{size}, batch {batch}, {dtype}, on {machine}"
     yield ""
@@ -81,6 +83,26 @@ def group_size_lines(
         yield ""
         yield from _optimum_lines(optimum)
     yield f"  least joules per MAC at G = {answer.physical.choice_per_mac}"
+
+
+def network_lines(
+    *, network: str, batch: int, dtype: str, machine: str, group_overhead: str | None, power_cap_w: float | None
+) -> Iterator[str]:
+    """Every model's answer for a whole network, layer by layer and in all."""
+    from energybench.analysis.grouped_layer_energy import Setting
+    from energybench.analysis.network_group_size import network_group_size
+    from energybench.analysis.network_shapes import grouped_network
+    from energybench.report.group_size_text import network_group_size_lines
+
+    setting = Setting(load_machine(machine), batch, dtype, _overhead_s(group_overhead), power_cap_w)
+    return network_group_size_lines(network_group_size(grouped_network(network), setting))
+
+
+def _overhead_s(text: str | None) -> float:
+    try:
+        return parse_duration_s(text) if text else 0.0
+    except ValueError as error:
+        raise EnergyBenchError(str(error), where="--group-overhead") from error
 
 
 def study_lines(study: Study, station: Station) -> Iterator[str]:

@@ -41,7 +41,7 @@ def run_record(study: Study, station: Station, options: RunOptions) -> RunRecord
         suite_identity(suite.text, options.plugins),
         chosen,
         installed,
-        [facts.name, facts.title, facts.uuid, station.meter.name],
+        [facts.name, facts.title, facts.uuid, facts.details, station.meter.name, _conditions(station)],
     )
     truth = _truth(study, station.device)
     return RunRecord(
@@ -87,6 +87,13 @@ def run_record(study: Study, station: Station, options: RunOptions) -> RunRecord
         truth=truth,
         notes=list(station.notes),
     )
+
+
+def _conditions(station: Station) -> list[Any]:
+    """What a run must not be resumed across: driver, power limit, and what is known of the sensor."""
+    board = station.meter.describe()
+    sensor = station.sensor.to_dict() if station.sensor else None
+    return [board.get("driver"), board.get("power_limit_w"), sensor]
 
 
 def _truth(study: Study, device: Device) -> dict[str, dict[str, float]]:

@@ -6,13 +6,14 @@ Only runs: every raw reading goes into the journal, and what is reported is deri
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from energybench.analysis.joules import window_joules
 from energybench.analysis.statistics import log_interval
 from energybench.bench import Bench, Comparison, append, append_failure, board_now, poll_window
 from energybench.devices import Loop, Prepared, Stamp
-from energybench.errors import CaseError
+from energybench.errors import CaseError, EnergyBenchError, one_line
 from energybench.journal import WindowRecord
 from energybench.planner import MIN_ITERATIONS
 from energybench.readings import Reading
@@ -37,17 +38,16 @@ def measure_comparison(bench: Bench, comparison: Comparison, *, last: bool = Fal
     """
     stopped = "failed"
     for works in _that_fit_together(bench, comparison):
-        prepared = [p for work in works if (p := _prepared(bench, comparison, work)) is not None]
+        held = [p for work in works if (p := _prepared(bench, comparison, work)) is not None]
         try:
+            settled = _settled(bench, comparison, held)
+            prepared = [work for work in settled if _fit_to_run(bench, comparison, work)]
             if prepared:
-                settle(bench, comparison, prepared[0])
-                for work in prepared:
-                    _latency_pass(bench, comparison, work)
                 stopped = _blocks(bench, comparison, prepared)
                 if last:
                     measure_idle(bench, comparison)
         finally:
-            for work in prepared:
+            for work in held:
                 bench.device.release(work)
     return stopped
 
@@ -68,7 +68,7 @@ def _that_fit_together(bench: Bench, comparison: Comparison) -> list[tuple[WorkP
         group.append(work)
     groups.append(tuple(group))
     if len(groups) > 1:
-        bench.progress.note(
+        bench.note(
             f"{comparison.id}: its variants do not fit into memory together; "
             f"measured in {len(groups)} sub-blocks, each with the baseline"
         )
@@ -82,13 +82,49 @@ def _prepared(bench: Bench, comparison: Comparison, work: WorkPlan) -> Prepared 
             problem = bench.device.disagreement(work, comparison.works[0])
             if problem:
                 raise CaseError(problem)
-        prepared = bench.device.prepare(work)
+        with failures_as_rows():
+            prepared = bench.device.prepare(work)
     except CaseError as error:
         append_failure(bench, comparison, work, str(error))
         return None
     for note in prepared.notes:
-        bench.progress.note(f"{work.case.id}: {note}")
+        bench.note(f"{work.case.id}: {note}")
     return prepared
+
+
+def _settled(bench: Bench, comparison: Comparison, prepared: Sequence[Prepared]) -> list[Prepared]:
+    """Settle on the first work that loops; those that do not are rows."""
+    working = list(prepared)
+    while working:
+        try:
+            with failures_as_rows():
+                settle(bench, comparison, working[0])
+            break
+        except CaseError as error:
+            append_failure(bench, comparison, working.pop(0).plan, str(error))
+    return working
+
+
+def _fit_to_run(bench: Bench, comparison: Comparison, work: Prepared) -> bool:
+    """Whether a piece of work runs at all: its latency pass, which also finds out what fails only when it runs."""
+    try:
+        with failures_as_rows():
+            _latency_pass(bench, comparison, work)
+    except CaseError as error:
+        append_failure(bench, comparison, work.plan, str(error))
+        return False
+    return True
+
+
+@contextmanager
+def failures_as_rows() -> Iterator[None]:
+    """Whatever a layer or a kernel raises becomes a CaseError, and so a row; our own errors pass."""
+    try:
+        yield
+    except EnergyBenchError:
+        raise
+    except Exception as error:
+        raise CaseError(one_line(error)) from error
 
 
 def _latency_pass(bench: Bench, comparison: Comparison, work: Prepared) -> None:
@@ -96,11 +132,7 @@ def _latency_pass(bench: Bench, comparison: Comparison, work: Prepared) -> None:
         return
     bench.progress.doing(f"latency of {work.plan.case.id}")
     start_s = bench.device.clock.now_s()
-    try:
-        samples = bench.device.latency_samples(work, bench.plan.latency_s)
-    except CaseError as error:
-        append_failure(bench, comparison, work.plan, str(error))
-        return
+    samples = bench.device.latency_samples(work, bench.plan.latency_s)
     append(
         bench,
         WindowRecord(
@@ -179,11 +211,12 @@ def _measured_window(bench: Bench, comparison: Comparison, work: Prepared, block
     flags: list[str] = []
     interior_s = max(bench.plan.window_s, MIN_ITERATIONS * work.iteration_s)
     try:
-        loop = bench.device.loop(work)
-        try:
-            flags = poll_window(bench, loop, readings, interior_s)
-        finally:
-            stamps = loop.stop()
+        with failures_as_rows():
+            loop = bench.device.loop(work)
+            try:
+                flags = poll_window(bench, loop, readings, interior_s)
+            finally:
+                stamps = loop.stop()
     except CaseError as error:
         append_failure(bench, comparison, work.plan, str(error))
         return False
@@ -199,7 +232,7 @@ def _measured_window(bench: Bench, comparison: Comparison, work: Prepared, block
         launch=work.launch,
         before=before,
         after=board_now(bench),
-        flags=flags,
+        flags=[*flags, *work.flags, *(["gap"] if loop.gaps else []), *(["meter-lost"] if bench.meter_lost else [])],
     )
     found = window_joules(window, readings, bench.sensor if bench.metered else None)
     bench.windows_of(comparison, work.plan.work).append(found)

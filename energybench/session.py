@@ -16,6 +16,7 @@ from energybench.analysis.updates import check_refresh
 from energybench.bench import Bench, Progress
 from energybench.errors import MeterError, RunFolderError
 from energybench.journal import Journal, Run, RunRecord, find_resumable, load
+from energybench.operators import profile_study
 from energybench.run_record import operator_records, run_record
 from energybench.runner import measure_comparison, worst_halfwidth
 from energybench.study import RunOptions, Station, Study, open_station, plan_study
@@ -48,7 +49,7 @@ def run_study(study: Study, station: Station, options: RunOptions, progress: Pro
     )
     stopped = dict(journal.record.stopped)
     try:
-        todo = [c for c in study.comparisons if c.id not in stopped]
+        todo = [c for c in study.comparisons if stopped.get(c.id) in (None, "budget")]
         for comparison in todo:
             stopped[comparison.id] = measure_comparison(bench, comparison, last=comparison is todo[-1])
             journal.update(journal.record.model_copy(update={"stopped": stopped}))
@@ -56,11 +57,26 @@ def run_study(study: Study, station: Station, options: RunOptions, progress: Pro
                 _check_sensor(journal, station)
         stopped |= _refined(bench, study, stopped)
         journal.update(journal.record.model_copy(update={"stopped": stopped}))
-        notes = [*journal.record.notes, *station.notes]
-        journal.update(journal.record.model_copy(update={"complete": True, "notes": list(dict.fromkeys(notes))}))
+        if options.operators:
+            timed, found = profile_study(study, station, load(journal.folder).operators, progress)
+            journal.replace_operators(timed)
+            bench.notes += found
+        journal.update(journal.record.model_copy(update={"complete": _complete(bench, study)}))
     finally:
+        notes = dict.fromkeys([*journal.record.notes, *station.notes, *bench.notes])
+        journal.update(journal.record.model_copy(update={"notes": list(notes)}))
         journal.close()
     return journal.folder
+
+
+def _complete(bench: Bench, study: Study) -> bool:
+    """Whether every piece of work was measured or has failed, with the meter there to the end.
+
+    What a budget cut off is not complete: the same command goes on with it.
+    """
+    failed = {(w.comparison, w.work) for w in bench.journal.windows if w.kind == "failed"}
+    wanted = {(c.id, work.work) for c in study.comparisons for work in c.works}
+    return not bench.meter_lost and all(bench.found.get(key) or key in failed for key in wanted)
 
 
 def _check_sensor(journal: Journal, station: Station) -> None:

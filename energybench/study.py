@@ -15,6 +15,7 @@ from energybench.devices.open import Watch, open_device, open_meter_for
 from energybench.devices.simulated import SimulatedDevice
 from energybench.errors import SuiteError
 from energybench.expand import Skipped, expand
+from energybench.lock import DeviceLock
 from energybench.machine import Machine, machine_for_device, predicted_energy_j, predicted_latency_s
 from energybench.meters import Capabilities, Meter
 from energybench.planner import Estimate, Plan, estimate, plan_measurement, within_budget
@@ -39,6 +40,7 @@ class RunOptions:
     plugins: tuple[str, ...] = ()
     fresh: bool = False
     against_itself: bool = False
+    operators: bool = False
     seed: int = 0
     command: tuple[str, ...] = ()
 
@@ -80,6 +82,7 @@ class Station:
     device: Device
     watch: Watch
     notes: tuple[str, ...]
+    lock: DeviceLock | None = None
 
     @property
     def meter(self) -> Meter:
@@ -97,9 +100,11 @@ class Station:
         return self.watch.sensor if self.watch.capabilities.kinds else None
 
     def close(self) -> None:
-        """Close both."""
+        """Close both, and let others measure."""
         self.meter.close()
         self.device.close()
+        if self.lock is not None:
+            self.lock.close()
 
 
 def open_station(options: RunOptions) -> Station:
@@ -110,7 +115,9 @@ def open_station(options: RunOptions) -> Station:
         MeterError: a meter that was asked for cannot be used.
     """
     device, notes = open_device(options.device, seed=options.seed, plugins=options.plugins)
-    return Station(device, open_meter_for(device, options.meter, seed=options.seed), notes)
+    facts = device.facts
+    lock = None if facts.simulated else DeviceLock(facts.uuid or facts.name)
+    return Station(device, open_meter_for(device, options.meter, seed=options.seed), notes, lock)
 
 
 def plan_study(suite: Suite, station: Station, options: RunOptions) -> Study:

@@ -36,7 +36,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
 }
 """Reserved fields with a closed set of values; the first is the default (``cache`` depends on the layer)."""
 
-_DURATION_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
+_DURATION_S = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 
 
 def parse_precision(value: object) -> float:
@@ -61,7 +61,7 @@ def parse_duration_s(value: object) -> float:
     Raises:
         ValueError: it is none of these, or not positive.
     """
-    match = re.fullmatch(r"\s*([0-9.eE+-]+?)\s*(us|ms|s|min|h)?\s*", str(value))
+    match = re.fullmatch(r"\s*([0-9.eE+-]+?)\s*(ns|us|ms|s|min|h)?\s*", str(value))
     try:
         duration_s = float(match[1]) * _DURATION_S[match[2] or "s"] if match else 0.0
     except ValueError:

@@ -105,7 +105,7 @@ def test_the_cpu_measures_latency_and_says_why_there_are_no_joules(tmp_path):
         (["run", "missing.yaml"], 2, "missing.yaml"),
         (["run", "gconv", "--device", "warp"], 3, "there is no device"),
         (["run", "gconv", "--gpu", "0"], 3, "CUDA"),
-        (["run", "gconv", "--device", "sim:h201"], 2, "did you mean 'h200'"),
+        (["run", "gconv", "--device", "sim:h201"], 3, "did you mean 'h200'"),
         (["run", "gconv", "--device", "cpu", "--meter", "nvml"], 3, ""),
         (["run", "gconv", "--gpu", "0", "--device", "cpu"], 2, "exclude"),
         (["run", "gconv", "--device", "sim:h200", "--precision", "many"], 2, "precision"),

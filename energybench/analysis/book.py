@@ -36,6 +36,7 @@ class Book:
         self.record = run.record
         self.measured = measured_works(run)
         self.idle = idle_of(run)
+        self.unsettled = any(w.kind == "settle" and "unsettled" in w.flags for w in run.windows)
         self.observer = observer_of(run)
         self.sensor = sensor_of(run)
         self.foreign = {flag for w in run.windows for flag in w.flags if flag.startswith("foreign-")}

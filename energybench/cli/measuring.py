@@ -26,7 +26,10 @@ EXIT_MISSED = 4
 @click.option("--only", multiple=True, metavar="GLOB", help="Variants or cases to measure; the baseline is kept.")
 @click.option("--set", "settings", multiple=True, metavar="AXIS=V,V", help="Values of an axis, instead of the suite's.")
 @click.option("--plugin", "plugins", multiple=True, metavar="X", help="A .py file or module whose layers may be named.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of inputs, weights and block orders.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of inputs, weights and block orders."
+)
+@click.option("--operators", is_flag=True, help="Time every operator after the windows, with kernel names on CUDA.")
 @click.option("--aa", "against_itself", is_flag=True, help="Measure the baseline against itself: proof of the set-up.")
 @click.option("--no-calibrate", is_flag=True, help="Do not calibrate the sensor of a board that never was.")
 @click.option("--dry-run", is_flag=True, help="Show cases, shared work, skips and estimates; measure nothing.")
@@ -39,7 +42,9 @@ def run(
     SUITE is the name of a shipped suite (energybench list) or a .yaml file. Interrupting is safe: the same command
     goes on where it stopped.
     """
-    chosen = _run_options(_device(gpu, device), **options)
+    if len(suites) > 1 and options["output"] is not None:
+        raise click.UsageError("--output takes one run; give one suite, or leave it out")
+    chosen = _run_options(device_named(gpu, device), **options)
     status = 0
     for suite in suites:
         status = max(status, _run_one(suite, chosen, dry_run=dry_run, calibrate=not (no_calibrate or dry_run)))
@@ -60,7 +65,7 @@ def calibrate(gpu: str | None, device: str | None, meter: str | None, quick: boo
     from energybench.first_use import calibrated
     from energybench.study import RunOptions, open_station
 
-    station = open_station(RunOptions(device=_device(gpu, device), meter=meter))
+    station = open_station(RunOptions(device=device_named(gpu, device), meter=meter))
     try:
         found = calibrated(station, quick=quick, tell=lambda text: click.echo(text, err=True))
     finally:
@@ -84,7 +89,7 @@ def doctor(gpu: str | None, device: str | None) -> None:
     from energybench.devices.open import open_device, open_named_meter
     from energybench.doctor import diagnose, diagnosis_lines, examine
 
-    opened, notes = open_device(_device(gpu, device))
+    opened, notes = open_device(device_named(gpu, device))
     for note in notes:
         click.echo(note, err=True)
     try:
@@ -95,7 +100,7 @@ def doctor(gpu: str | None, device: str | None) -> None:
     click.get_current_context().exit(0 if found.can_measure_energy else 3)
 
 
-def _device(gpu: str | None, device: str | None) -> str | None:
+def device_named(gpu: str | None, device: str | None) -> str | None:
     """The device that --gpu and --device name; None where neither does."""
     if gpu is not None and device is not None:
         raise click.UsageError("--gpu and --device exclude each other")
@@ -124,6 +129,7 @@ def _run_options(device: str | None, **given: Any) -> RunOptions:
         plugins=given["plugins"],
         fresh=given["fresh"],
         against_itself=given["against_itself"],
+        operators=given["operators"],
         seed=given["seed"],
         command=("energybench", *sys.argv[1:]),
     )
@@ -177,7 +183,7 @@ def _run_one(name: str, options: RunOptions, *, dry_run: bool, calibrate: bool) 
 def _status(summary: Any, *, quick: bool) -> int:
     """4 where cases failed or missed the precision; never for --quick, never for having no meter."""
     cases = summary.cases
-    if (cases["status"] == "failed").any():
+    if cases["status"].isin(["failed", "missing"]).any():
         return EXIT_MISSED
     missed = cases["flags"].fillna("").str.split().apply(lambda flags: "wide" in flags).any()
     return EXIT_MISSED if missed and not quick else 0

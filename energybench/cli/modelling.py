@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,28 @@ def model() -> None:
 
 
 @model.command("group-size")
-@click.option("--channels", type=click.IntRange(1), required=True, help="C, input and output channels.")
-@click.option("--size", type=click.IntRange(1), required=True, help="Output side in pixels.")
-@click.option("--kernel", type=click.IntRange(1), default=3, show_default=True, help="Filter side.")
+@click.option("--channels", type=click.IntRange(1), help="C, input and output channels of a layer.")
+@click.option("--size", type=click.IntRange(1), help="Output side of a layer in pixels.")
+@click.option("--kernel", type=click.IntRange(1), default=3, show_default=True, help="Filter side of a layer.")
+@click.option("--network", metavar="NAME", help="A whole network instead of a layer: mobilenet_v1 or resnext50.")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--dtype", default="float32", show_default=True)
 @click.option("--machine", required=True, help="Machine sheet (energybench machines).")
 @click.option("--group-overhead", metavar="TIME", help="Time each group costs, e.g. 10ns; default: none is known.")
-def group_size(**options: Any) -> None:
-    """Optimum group size of one grouped convolution: each named model, its optimum, knee and divisor choice."""
-    from energybench.listing import group_size_lines
+@click.option("--power-cap", type=click.FloatRange(1), metavar="W", help="Power limit below the sheet's (networks).")
+def group_size(
+    channels: int | None, size: int | None, kernel: int, network: str | None, power_cap: float | None, **options: Any
+) -> None:
+    """Optimum group size of a grouped convolution, or of a network: each named model, its optimum and choice."""
+    from energybench.listing import group_size_lines, network_lines
 
-    click.echo("\n".join(group_size_lines(**options)))
+    if network is not None:
+        lines = network_lines(network=network, power_cap_w=power_cap, **options)
+    elif channels is None or size is None:
+        raise click.UsageError("give --channels and --size of a layer, or --network")
+    else:
+        lines = group_size_lines(channels=channels, size=size, kernel=kernel, **options)
+    click.echo("\n".join(lines))
 
 
 @click.command()
@@ -50,9 +61,39 @@ def predict(suite: str, machine: str, efficiency: str, output: Path | None, plug
     print_summary(build_report(predict_suite(study, sheet, folder, efficiency=efficiency, plugins=plugins)))
 
 
-@click.command()
-def machines() -> None:
-    """The machine sheets: peaks, bandwidth and power of each."""
-    from energybench.listing import machine_lines
+@click.group(invoke_without_command=True)
+@click.pass_context
+def machines(context: click.Context) -> None:
+    """The machine sheets: peaks, bandwidth and power of each; `machines measure` makes one of a device."""
+    if context.invoked_subcommand is None:
+        from energybench.listing import machine_lines
 
-    click.echo("\n".join(machine_lines()))
+        click.echo("\n".join(machine_lines()))
+
+
+@machines.command("measure")
+@click.option("--gpu", metavar="N|UUID", help="CUDA GPU by index or UUID.")
+@click.option("--device", metavar="D", help="cuda:0, cpu, or sim:MACHINE. Default: the first usable GPU.")
+@click.option("--meter", type=click.Choice(["nvml", "rapl", "sim", "none"]), help="Default: the device's own.")
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Run folder. Default: results/NAME.")
+@click.option("--quick", is_flag=True, help="Short windows: a look.")
+@click.option("--fresh", is_flag=True, help="Start anew instead of resuming.")
+def measure(gpu: str | None, device: str | None, **options: Any) -> None:
+    """Measure copy bandwidth and matrix-product peaks of a device, and joules where it has a meter."""
+    from functools import partial
+
+    from rich.console import Console
+
+    from energybench.cli.measuring import device_named
+    from energybench.measure_machine import KERNELS, measure_machine, write_sheet
+    from energybench.progress import reporter
+    from energybench.report.machine_text import measured_machine_lines
+    from energybench.study import RunOptions
+
+    chosen = RunOptions(
+        device=device_named(gpu, device), plugins=KERNELS, command=("energybench", *sys.argv[1:]), **options
+    )
+    folder, found = measure_machine(chosen, partial(reporter, Console(stderr=True)))
+    write_sheet(found, folder / "machine.yaml")
+    click.echo("\n".join(measured_machine_lines(found)))
+    click.echo(f"\nsheet {folder / 'machine.yaml'}")

@@ -52,10 +52,13 @@ class Prepared(Protocol):
     peak_memory_bytes: int | None
     iteration_s: float
     notes: tuple[str, ...]
+    flags: tuple[str, ...]
 
 
 class Loop(Protocol):
-    """A running gapless loop."""
+    """A running gapless loop; ``gaps`` counts how often it was found to have run dry."""
+
+    gaps: int
 
     def feed(self, ahead_s: float) -> None:
         """Keep enough work queued that the device does not run dry for the next ``ahead_s`` seconds."""

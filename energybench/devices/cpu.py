@@ -38,6 +38,7 @@ class CpuPrepared:
         self.peak_memory_bytes: int | None = None
         self.iteration_s = iteration_s
         self.notes: tuple[str, ...] = ()
+        self.flags: tuple[str, ...] = () if built.cold or plan.case.cache == "hot" else ("not-cold",)
 
     def step(self, iteration: int) -> None:
         """Run one iteration."""
@@ -50,6 +51,7 @@ class CpuLoop:
     """A loop in a worker thread; PyTorch leaves the interpreter lock while its kernels run."""
 
     def __init__(self, prepared: CpuPrepared, clock: Clock) -> None:
+        self.gaps = 0
         self._prepared = prepared
         self._clock = clock
         self._halt = threading.Event()

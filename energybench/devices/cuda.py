@@ -29,6 +29,7 @@ MAX_NODES = 20_000
 SHORT_S = 50e-6
 """Iterations shorter than this are timed in groups spanning ``GROUP_S``: events resolve 0.5 us."""
 GROUP_S = 500e-6
+MAX_LATENCY_GRAPHS = 16
 MIN_SAMPLES = 20
 MAX_SAMPLES = 500
 WARM_UP = 5
@@ -46,10 +47,12 @@ class CudaPrepared:
         self.peak_memory_bytes: int | None = None
         self.iteration_s = 0.0
         self.notes: tuple[str, ...] = ()
+        self.flags: tuple[str, ...] = () if built.cold or plan.case.cache == "hot" else ("not-cold",)
         self.chunk = 1
         self.graph: torch.cuda.CUDAGraph | None = None
         self.group = 1
-        self.group_graph: torch.cuda.CUDAGraph | None = None
+        self.group_graphs: list[torch.cuda.CUDAGraph] = []
+        self._next = 0
 
     def run_chunk(self) -> None:
         """Queue one chunk on the work's stream."""
@@ -58,18 +61,19 @@ class CudaPrepared:
         else:
             self._run_eagerly(self.chunk)
 
-    def run_group(self) -> None:
-        """Queue one group of the latency pass."""
-        if self.group_graph is not None:
-            self.group_graph.replay()
+    def run_group(self, sample: int) -> None:
+        """Queue one sample of the latency pass, on the inputs that follow those of the sample before."""
+        if self.group_graphs:
+            self.group_graphs[sample % len(self.group_graphs)].replay()
         else:
             self._run_eagerly(self.group)
 
     def _run_eagerly(self, iterations: int) -> None:
         if self.built is None:
             raise CaseError("the work was already released")
-        for i in range(iterations):
-            self.built.step(i)
+        for _ in range(iterations):
+            self.built.step(self._next)
+            self._next += 1
 
 
 class CudaLoop:
@@ -80,6 +84,7 @@ class CudaLoop:
         self._events: list[torch.cuda.Event] = []
         self._pending: deque[torch.cuda.Event] = deque()
         self._chunk_s = max(prepared.iteration_s * prepared.chunk, 1e-6)
+        self.gaps = 0
         self._begin = torch.cuda.Event(enable_timing=True)
         with torch.cuda.stream(prepared.stream):
             prepared.stream.synchronize()
@@ -91,8 +96,11 @@ class CudaLoop:
     def feed(self, ahead_s: float) -> None:
         """Queue chunks until ``ahead_s`` seconds of them wait, two at least."""
         depth = max(2, math.ceil(ahead_s / self._chunk_s))
+        waited = bool(self._pending)
         while self._pending and self._pending[0].query():
             self._pending.popleft()
+        if waited and not self._pending:
+            self.gaps += 1
         with torch.cuda.stream(self._work.stream):
             while len(self._pending) < depth:
                 self._work.run_chunk()
@@ -162,6 +170,7 @@ class CudaDevice:
         """Build, warm up, capture; raises CaseError when the work cannot run here."""
         begin_s = self.clock.now_s()
         try:
+            held_before = torch.cuda.memory_allocated(self._device)
             torch.cuda.reset_peak_memory_stats(self._device)
             built = build(plan, self._device, seed=self._seed, plugins=self._plugins, l2_bytes=self.facts.l2_bytes or 0)
             work = CudaPrepared(plan, built, torch.cuda.Stream(self._device))
@@ -172,7 +181,8 @@ class CudaDevice:
             work.stream.synchronize()
             work.iteration_s = self._timed(work, lambda: built.step(0), WARM_UP) / WARM_UP
             self._capture(work)
-            work.peak_memory_bytes = torch.cuda.max_memory_allocated(self._device)
+            rotation = sum(t.nbytes for inputs in built.input_sets[1:] for t in inputs)
+            work.peak_memory_bytes = torch.cuda.max_memory_allocated(self._device) - held_before - rotation
         except torch.cuda.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise CaseError(f"out of GPU memory: {one_line(error)}") from error
@@ -188,9 +198,9 @@ class CudaDevice:
         count = min(max(wanted, MIN_SAMPLES), MAX_SAMPLES)
         pairs = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(count)]
         with torch.cuda.stream(work.stream):
-            for before, after in pairs:
+            for sample, (before, after) in enumerate(pairs):
                 before.record(work.stream)
-                work.run_group()
+                work.run_group(sample)
                 after.record(work.stream)
         work.stream.synchronize()
         samples = tuple(before.elapsed_time(after) * 1e-3 / work.group for before, after in pairs)
@@ -207,7 +217,8 @@ class CudaDevice:
     def release(self, prepared: Prepared) -> None:
         """Drop module, inputs and graphs."""
         work = _own(prepared)
-        work.graph = work.group_graph = work.built = None
+        work.graph = work.built = None
+        work.group_graphs = []
         torch.cuda.empty_cache()
 
     def close(self) -> None:
@@ -226,24 +237,37 @@ class CudaDevice:
             work.iteration_s = self._timed(work, probe.replay, WARM_UP) / (WARM_UP * sets)
             rounds = max(1, math.ceil(CHUNK_S / max(work.iteration_s * sets, 1e-7)))
             work.chunk = sets * min(rounds, max(1, MAX_NODES // (nodes * sets)))
-            work.group = max(1, math.ceil(GROUP_S / work.iteration_s)) if work.iteration_s < SHORT_S else 1
             work.graph = self._captured(work, work.chunk)
-            work.group_graph = self._captured(work, work.group)
+            work.group_graphs = self._latency_graphs(work, sets)
             work.launch = "graph"
+        except torch.cuda.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             torch.cuda.synchronize(self._device)
-            work.graph = work.group_graph = None
+            work.graph, work.group_graphs = None, []
             work.chunk = max(1, round(CHUNK_S / max(work.iteration_s, 1e-7)))
             work.group = max(1, math.ceil(GROUP_S / work.iteration_s)) if work.iteration_s < SHORT_S else 1
             work.notes = (f"not captured as a CUDA graph: {one_line(error)}",)
 
-    def _captured(self, work: CudaPrepared, iterations: int) -> torch.cuda.CUDAGraph:
+    def _latency_graphs(self, work: CudaPrepared, sets: int) -> list[torch.cuda.CUDAGraph]:
+        """Graphs whose replays in turn go through all input sets, as the loop does.
+
+        Long iterations get a graph each; short ones, and those of many sets, one graph of whole rounds.
+        """
+        if work.iteration_s >= SHORT_S and sets <= MAX_LATENCY_GRAPHS:
+            work.group = 1
+            return [self._captured(work, 1, first=i) for i in range(sets)]
+        rounds = max(1, math.ceil(GROUP_S / (work.iteration_s * sets)))
+        work.group = rounds * sets
+        return [self._captured(work, work.group)]
+
+    def _captured(self, work: CudaPrepared, iterations: int, first: int = 0) -> torch.cuda.CUDAGraph:
         built = work.built
         if built is None:
             raise CaseError("the work was already released")
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, stream=work.stream):
-            for i in range(iterations):
+            for i in range(first, first + iterations):
                 built.step(i)
         with torch.cuda.stream(work.stream):
             graph.replay()

@@ -9,7 +9,7 @@ from typing import Any
 
 from energybench.devices import Device
 from energybench.devices.simulated import SimulatedDevice
-from energybench.errors import DeviceError, MeterError
+from energybench.errors import DeviceError, MachineError, MeterError
 from energybench.meters import Capabilities, Meter, NoMeter, open_meter
 from energybench.sensor import PROFILES, SensorProfile, assumed_profile, rapl_profile
 from energybench.sensor.store import stored
@@ -60,7 +60,10 @@ def open_device(name: str | None, *, seed: int = 0, plugins: Sequence[str] = ())
         return CpuDevice(seed=seed, plugins=plugins), ()
     if kind == "sim":
         machine = which or DEFAULT_SIMULATION
-        return SimulatedDevice(machine, seed=seed), (f"simulated {machine}: nothing is measured",)
+        try:
+            return SimulatedDevice(machine, seed=seed), (f"simulated {machine}: nothing is measured",)
+        except MachineError as error:
+            raise DeviceError(error.what, where=f"--device {name}", remedy=error.remedy) from error
     raise DeviceError(
         f"there is no device {name!r}", where="--device", remedy="cuda:0, cpu, or sim:h200 (energybench machines)"
     )

@@ -72,12 +72,14 @@ class SimulatedPrepared:
         self.peak_memory_bytes: int | None = None
         self.iteration_s = truth.latency_s
         self.notes: tuple[str, ...] = ()
+        self.flags: tuple[str, ...] = ()
 
 
 class SimulatedLoop:
     """A loop of constant speed and power on the virtual clock."""
 
     def __init__(self, device: SimulatedDevice, work: SimulatedPrepared, speed: float, power: float) -> None:
+        self.gaps = 0
         self._device = device
         self._begin_s = device.clock.now_s()
         self._iteration_s = work.truth.latency_s * speed

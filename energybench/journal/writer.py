@@ -87,6 +87,13 @@ class Journal:
         self.windows.append(_remembered(window))
         return window
 
+    def replace_operators(self, operators: Iterable[OperatorRecord]) -> None:
+        """Replace ``operators.jsonl`` atomically: the same operators, now with what a profiler saw of them."""
+        try:
+            replace_file(self.folder / OPERATORS_FILE, "".join(o.model_dump_json() + "\n" for o in operators))
+        except OSError as error:
+            raise disk_error(self.folder, error) from error
+
     def update(self, record: RunRecord) -> None:
         """Replace ``run.json`` atomically."""
         self.record = record
@@ -115,7 +122,5 @@ class Journal:
 
 
 def _remembered(window: WindowRecord) -> WindowRecord:
-    """What the runner asks of a window that is on the disk: which one it was."""
-    return window.model_copy(
-        update={"stamps": [], "samples_s": [], "before": None, "after": None, "readings": None, "faults": {}}
-    )
+    """What the runner asks of a window that is on the disk: which one it was, and where its readings are."""
+    return window.model_copy(update={"stamps": [], "samples_s": [], "before": None, "after": None})

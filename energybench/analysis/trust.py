@@ -1,0 +1,32 @@
+"""When must joules that could be computed not be printed? Each refusal with its reason and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from energybench.analysis.guards import UNTRUSTED_SHARE, throttle_verdict
+from energybench.analysis.measured import COUNTER_FAILS, Measured
+
+FOREIGN = "foreign-process"
+
+
+def distrust(measured: Measured, run_flags: Collection[str], *, on_cpu: bool) -> str:
+    """Why the joules of a piece of work must not be printed; empty where they may be.
+
+    Every table asks this one answer: a case, the totals it is part of and the pairs it is judged in.
+
+    Args:
+        measured: its windows.
+        run_flags: flags of the whole run, such as ``foreign-process``.
+        on_cpu: on the CPU device, drift and staleness flag and do not refuse.
+    """
+    disagreement = measured.counter_vs_integral()
+    if disagreement is not None and abs(disagreement) > COUNTER_FAILS:
+        return "energy counter and integrated power differ by over 10 %; see energybench doctor"
+    if throttle_verdict(measured.throttle_share()) == "fails":
+        return "heat or hardware slowed the clocks for over 1 % of the time; improve cooling, then measure again"
+    if not on_cpu and max(measured.stale_share() or 0.0, measured.impossible_share() or 0.0) > UNTRUSTED_SHARE:
+        return "over 1 % of the readings were stale or impossible; see energybench doctor"
+    if FOREIGN in run_flags:
+        return "another process used the GPU; stop it (energybench doctor lists them) and measure again"
+    return ""
