@@ -147,7 +147,7 @@ def test_what_was_found_can_be_kept_drawn_and_read() -> None:
         assert len(folded.phase_s) == len(folded.reading_w) == len(folded.model_w) > 10
         assert 0 <= min(folded.phase_s) <= max(folded.phase_s) <= 1.01 * folded.period_s
     assert [beat.source for beat in curves.beats] == ["energy_j", "power_instant_w"]
-    figure = calibration_figure(curves, subtitle=found.profile.title, simulated=True)
+    figure = calibration_figure(curves, subtitle=found.profile.title, origin="simulated")
     assert len(figure.axes) == 3
     page = "\n".join(calibration_lines(found.report, found.profile))
     assert re.search(r"it sees 2[45678]% of the time", page)

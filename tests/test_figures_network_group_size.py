@@ -92,7 +92,7 @@ def test_the_measured_figure_shows_points_curve_confidence_set_and_constant_g():
 
 
 def test_a_simulated_measurement_says_so_across_the_figure():
-    shown = texts(measured_network_figure([optimum()], simulated=True))
+    shown = texts(measured_network_figure([optimum()], origin="simulated"))
     assert "SIMULATED" in shown
     assert "SIMULATED" not in texts(measured_network_figure([optimum()]))
 

@@ -76,7 +76,7 @@ def calibrate(gpu: str | None, device: str | None, meter: str | None, quick: boo
         from energybench.report.figures_calibration import calibration_figure
 
         curves = calibration_curves(found.recording, found.found)
-        calibration_figure(curves, simulated=station.device.facts.simulated).savefig(figure)
+        calibration_figure(curves, origin="simulated" if station.device.facts.simulated else "measured").savefig(figure)
         click.echo(f"figure {figure}")
     click.get_current_context().exit(0 if found.report.reliable else EXIT_MISSED)
 

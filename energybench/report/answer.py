@@ -164,7 +164,9 @@ def _pair_lines(outcomes: Sequence[Outcome]) -> Iterable[str]:
 def _where(outcomes: Sequence[Outcome], word: str) -> str:
     places = [o.place for o in outcomes if o.verdict == word]
     if len(places) == len(outcomes):
-        return f" in {'both' if len(places) == 2 else f'all {len(places)}'}" if len(places) > 1 else f" ({places[0]})"
+        if len(places) == 1:
+            return f" ({places[0]})" if places[0] else ""
+        return f" in {'both' if len(places) == 2 else f'all {len(places)}'}"
     if len(places) <= 2:
         return f" ({'; '.join(places)})"
     return f" in {len(places)} of {len(outcomes)}"

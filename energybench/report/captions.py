@@ -130,3 +130,12 @@ def absences(summary: Summary) -> Iterator[str]:
 
 def _first(values: Iterable[object]) -> str:
     return next((str(value) for value in values), "")
+
+
+def network_group_size() -> str:
+    """Of the figure of whole networks against group size."""
+    return (
+        "Joules of a network's grouped layers, each stage weighted by how often the network has it, against a constant "
+        "group size; bars are 95 % intervals. The line is c0 + a G + b / G, fitted; the band holds the group sizes "
+        "that may be as good as the best. Constant numbers of groups stand at the group size with the same MACs."
+    )

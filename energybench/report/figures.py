@@ -17,6 +17,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
+from energybench.analysis.measured_group_size import network_optima
 from energybench.analysis.summary import Summary
 from energybench.errors import MachineError
 from energybench.machine import Machine
@@ -24,6 +25,7 @@ from energybench.report import captions
 from energybench.report.figures_contributions import contribution_figure
 from energybench.report.figures_gap import energy_gap_figure, latency_gap_figure, with_ideal_energy
 from energybench.report.figures_group_size import group_size_figure
+from energybench.report.figures_network_group_size import measured_network_figure
 from energybench.report.figures_pairs import pair_figure
 from energybench.report.figures_power import power_figure
 from energybench.report.figures_roofline import energy_roofline_figure, roofline_figure
@@ -135,6 +137,7 @@ class _Planner:
         for network, cases in self._networks():
             for where, part in self._of_network(cases):
                 yield self._group_size(network, where, part)
+        yield from self._network_group_size()
         if self.machine is not None:
             yield from self._rooflines(self.machine)
             for network, cases in self._networks():
@@ -158,7 +161,7 @@ class _Planner:
             "pairs", "pairs", captions.pairs_title(self.summary), captions.pairs(self.summary),
             lambda: pair_figure(
                 self.summary.pairs, self.palette, places=places_of(self.cases, self.settings),
-                subtitle=self.device, simulated=self.summary.run.simulated,
+                subtitle=self.device, origin=self.summary.run.origin,
             ),
         )  # fmt: skip
 
@@ -168,7 +171,7 @@ class _Planner:
             _stem("stages", network, where), "pairs", "Which stages make the difference", captions.contributions(),
             lambda: contribution_figure(
                 part, pairs, self.palette, stages=self.settings.stages,
-                subtitle=self._subtitle(part), simulated=self.summary.run.simulated,
+                subtitle=self._subtitle(part), origin=self.summary.run.origin,
             ),
         )  # fmt: skip
 
@@ -196,7 +199,7 @@ class _Planner:
             _stem("gap-latency", network), "gap", "Efficiency gap: latency", captions.latency_gap(self.summary),
             lambda: latency_gap_figure(
                 rows, self.palette, settings=self.settings.panels, accuracy=self.accuracy,
-                subtitle=self._subtitle(rows), simulated=self.summary.run.simulated,
+                subtitle=self._subtitle(rows), origin=self.summary.run.origin,
             ),
         )  # fmt: skip
 
@@ -205,7 +208,7 @@ class _Planner:
             ideal = with_ideal_energy(rows, self.cases, self.summary.operators, machine, self.settings.all)
             return energy_gap_figure(
                 ideal, self.palette, settings=self.settings.panels, accuracy=self.accuracy,
-                subtitle=self._subtitle(rows), simulated=self.summary.run.simulated,
+                subtitle=self._subtitle(rows), origin=self.summary.run.origin,
             )  # fmt: skip
 
         return _Planned(_stem("gap-energy", network), "gap", "Efficiency gap: energy", captions.energy_gap(), draw)
@@ -216,9 +219,21 @@ class _Planner:
             captions.group_size(self.summary),
             lambda: group_size_figure(
                 part, self.summary.operators, self.summary.group_size, self.palette, stages=self.settings.stages,
-                subtitle=self._subtitle(part), simulated=self.summary.run.simulated,
+                subtitle=self._subtitle(part), origin=self.summary.run.origin,
             ),
         )  # fmt: skip
+
+    def _network_group_size(self) -> Iterator[_Planned]:
+        """Whole networks against group size, where a group-size study with joules sums stages up."""
+        if self.summary.group_size.empty or self.summary.totals.empty or not self.summary.has_energy:
+            return
+        optima = network_optima(self.summary.run)
+        if optima:
+            yield _Planned(
+                "group-size-networks", "group size", "Whole networks against group size",
+                captions.network_group_size(),
+                lambda: measured_network_figure(optima, subtitle=self.device, origin=self.summary.run.origin),
+            )  # fmt: skip
 
     def _rooflines(self, machine: Machine) -> Iterator[_Planned]:
         parts = [("roofline", "Roofline", captions.roofline(self.summary), roofline_figure)]
@@ -229,7 +244,7 @@ class _Planner:
                 name, "roofline", heading, caption,
                 lambda figure=figure: figure(  # type: ignore[misc]
                     self.cases, self.summary.operators, machine, self.palette,
-                    subtitle=self.device, simulated=self.summary.run.simulated,
+                    subtitle=self.device, origin=self.summary.run.origin,
                 ),
             )  # fmt: skip
 
@@ -238,7 +253,7 @@ class _Planner:
         return _Planned(
             _stem("waterline", network, where), "waterline", "Waterline", captions.waterline(),
             lambda: waterline_figure(
-                lines, self.palette, subtitle=self._subtitle(part), simulated=self.summary.run.simulated
+                lines, self.palette, subtitle=self._subtitle(part), origin=self.summary.run.origin
             ),
         )  # fmt: skip
 
@@ -250,7 +265,7 @@ class _Planner:
             "power", "power", "Power over time", captions.power(case.id),
             lambda: power_figure(
                 power_trace(self.summary.run, case.id), self.palette, variant=case.variant, case=case.id,
-                subtitle=self.device, simulated=self.summary.run.simulated,
+                subtitle=self.device, origin=self.summary.run.origin,
             ),
         )  # fmt: skip
 

@@ -19,13 +19,13 @@ _NAMES = {
 
 
 @styled
-def calibration_figure(curves: CalibrationCurves, *, subtitle: str = "", simulated: bool = False) -> Figure:
+def calibration_figure(curves: CalibrationCurves, *, subtitle: str = "", origin: str = "measured") -> Figure:
     """One panel a power stream, and one for the beat test.
 
     Args:
         curves: as ``calibration_curves`` returns them.
         subtitle: device and sensor.
-        simulated: watermark the figure.
+        origin: ``measured``, or what to mark the figure with: ``simulated``, ``modelled``.
 
     Raises:
         ValueError: there is nothing to draw.
@@ -39,7 +39,7 @@ def calibration_figure(curves: CalibrationCurves, *, subtitle: str = "", simulat
         _folded(ax, folded)
     if curves.beats:
         _beats(axes[-1], curves.beats)
-    title(figure, "What the sensor does", subtitle=subtitle, simulated=simulated)
+    title(figure, "What the sensor does", subtitle=subtitle, origin=origin)
     return figure
 
 

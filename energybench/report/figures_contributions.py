@@ -36,7 +36,7 @@ def contribution_figure(
     *,
     stages: Sequence[str] = ("channels", "size"),
     subtitle: str = "",
-    simulated: bool = False,
+    origin: str = "measured",
 ) -> Figure:
     """What each stage adds to the difference of two totals at matched MACs.
 
@@ -46,7 +46,7 @@ def contribution_figure(
         palette: the run's palette.
         stages: columns that name a stage.
         subtitle: setting, device and meter.
-        simulated: watermark the figure.
+        origin: ``measured``, or what to mark the figure with: ``simulated``, ``modelled``.
 
     Raises:
         ValueError: no matched pair was measured at two stages or more.
@@ -68,7 +68,7 @@ def contribution_figure(
     what = "joules" if by_energy else "latency"
     for ax in axes:
         ax.set_xlabel(f"change (% of total {what})")
-    title(figure, f"Which stages make the difference in {what}", subtitle=subtitle, simulated=simulated)
+    title(figure, f"Which stages make the difference in {what}", subtitle=subtitle, origin=origin)
     return figure
 
 

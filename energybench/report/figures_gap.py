@@ -48,7 +48,7 @@ def latency_gap_figure(
     settings: Sequence[str] = ("network", "batch", "dtype"),
     accuracy: Mapping[str, float] | None = None,
     subtitle: str = "",
-    simulated: bool = False,
+    origin: str = "measured",
 ) -> Figure:
     """Ideal and sustained latency per inference of every variant.
 
@@ -58,7 +58,7 @@ def latency_gap_figure(
         settings: columns whose distinct values are panels.
         accuracy: top-1 accuracy in percent by variant; two or more known ones become the y axis.
         subtitle: device and meter.
-        simulated: watermark the figure.
+        origin: ``measured``, or what to mark the figure with: ``simulated``, ``modelled``.
 
     Raises:
         ValueError: no row has both an ideal and an actual latency.
@@ -66,7 +66,7 @@ def latency_gap_figure(
     figure = _figure(results, palette, settings, _latency_row, unit="s", accuracy=accuracy or {})
     for ax in figure.axes[-2:]:
         ax.set_xlabel("latency per inference (s, log scale)")
-    title(figure, "Efficiency gap: latency", subtitle=subtitle, simulated=simulated)
+    title(figure, "Efficiency gap: latency", subtitle=subtitle, origin=origin)
     return figure
 
 
@@ -78,7 +78,7 @@ def energy_gap_figure(
     settings: Sequence[str] = ("network", "batch", "dtype"),
     accuracy: Mapping[str, float] | None = None,
     subtitle: str = "",
-    simulated: bool = False,
+    origin: str = "measured",
 ) -> Figure:
     """Energy of the arithmetic alone, at peak rate, and measured energy per inference of every variant.
 
@@ -88,7 +88,7 @@ def energy_gap_figure(
         settings: columns whose distinct values are panels.
         accuracy: top-1 accuracy in percent by variant; two or more known ones become the y axis.
         subtitle: device and meter.
-        simulated: watermark the figure.
+        origin: ``measured``, or what to mark the figure with: ``simulated``, ``modelled``.
 
     Raises:
         ValueError: no row has both energies.
@@ -96,7 +96,7 @@ def energy_gap_figure(
     figure = _figure(results, palette, settings, _energy_row, unit="J", accuracy=accuracy or {})
     for ax in figure.axes[-2:]:
         ax.set_xlabel("energy per inference (J, log scale)")
-    title(figure, "Efficiency gap: energy", subtitle=subtitle, simulated=simulated)
+    title(figure, "Efficiency gap: energy", subtitle=subtitle, origin=origin)
     return figure
 
 

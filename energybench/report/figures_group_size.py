@@ -59,7 +59,7 @@ def group_size_figure(
     *,
     stages: Sequence[str] = ("channels", "size"),
     subtitle: str = "",
-    simulated: bool = False,
+    origin: str = "measured",
 ) -> Figure:
     """Energy (where there is any) and latency against group size, one column of panels a shape.
 
@@ -70,7 +70,7 @@ def group_size_figure(
         palette: the run's palette.
         stages: columns that name a shape.
         subtitle: setting, device and meter.
-        simulated: watermark the figure.
+        origin: ``measured``, or what to mark the figure with: ``simulated``, ``modelled``.
 
     Raises:
         ValueError: no shape was measured at two group sizes.
@@ -103,7 +103,7 @@ def group_size_figure(
             if row == len(measures) - 1:
                 ax.set_xlabel("group size G (log₂)")
     _legend(figure, known, palette, with_energy=ENERGY in measures)
-    title(figure, f"{measures[0].name.capitalize()} against group size", subtitle=subtitle, simulated=simulated)
+    title(figure, f"{measures[0].name.capitalize()} against group size", subtitle=subtitle, origin=origin)
     return figure
 
 

@@ -58,13 +58,15 @@ def network_group_size_figure(answer: NetworkAnswer) -> Figure:
 
 
 @styled
-def measured_network_figure(optima: Sequence[NetworkOptimum], *, subtitle: str = "", simulated: bool = False) -> Figure:
+def measured_network_figure(
+    optima: Sequence[NetworkOptimum], *, subtitle: str = "", origin: str = "measured"
+) -> Figure:
     """Measured joules of whole networks against group size, the fitted curve, the confidence set, constant g beside it.
 
     Args:
         optima: of ``network_optima``; at most three are drawn.
         subtitle: device and meter.
-        simulated: watermark the figure.
+        origin: ``measured``, or what to mark the figure with: ``simulated``, ``modelled``.
 
     Raises:
         ValueError: there is none.
@@ -83,7 +85,7 @@ def measured_network_figure(optima: Sequence[NetworkOptimum], *, subtitle: str =
         Patch(color=FOAM, label="may be the best (95 %)"),
     ]
     legend_below(figure, handles, most=2 if len(drawn) == 1 else 4)
-    title(figure, "Joules of whole networks against group size", subtitle=subtitle, simulated=simulated)
+    title(figure, "Joules of whole networks against group size", subtitle=subtitle, origin=origin)
     return figure
 
 

@@ -36,7 +36,7 @@ def pair_figure(
     *,
     places: Mapping[str, str] | None = None,
     subtitle: str = "",
-    simulated: bool = False,
+    origin: str = "measured",
 ) -> Figure:
     """Ratio of each declared pair (else of each variant to the baseline), with its 95 % interval.
 
@@ -45,7 +45,7 @@ def pair_figure(
         palette: the run's palette.
         places: short names of comparisons, for pairs of cases.
         subtitle: device and meter, for the second line.
-        simulated: watermark the figure.
+        origin: ``measured``, or what to mark the figure with: ``simulated``, ``modelled``.
 
     Raises:
         ValueError: nothing was compared.
@@ -76,7 +76,7 @@ def pair_figure(
     what = "energy per inference" if by_energy else "latency"
     ax.set_xlabel(f"{what} over the partner's (dimensionless, log scale; 95 % interval)")
     against_what = "at matched MACs" if matched else "against the baseline (MACs differ)"
-    title(figure, f"{what[0].upper()}{what[1:]} {against_what}", subtitle=subtitle, simulated=simulated)
+    title(figure, f"{what[0].upper()}{what[1:]} {against_what}", subtitle=subtitle, origin=origin)
     return figure
 
 

@@ -22,7 +22,7 @@ PREFERRED: tuple[tuple[str, str, str], ...] = (
 
 @styled
 def power_figure(
-    trace: pd.DataFrame, palette: Palette, *, variant: str, case: str, subtitle: str = "", simulated: bool = False
+    trace: pd.DataFrame, palette: Palette, *, variant: str, case: str, subtitle: str = "", origin: str = "measured"
 ) -> Figure:
     """Power over time of one case.
 
@@ -32,7 +32,7 @@ def power_figure(
         variant: whose colour the counter's means take.
         case: what was running.
         subtitle: device and meter.
-        simulated: watermark the figure.
+        origin: ``measured``, or what to mark the figure with: ``simulated``, ``modelled``.
 
     Raises:
         ValueError: the trace holds no reading.
@@ -71,7 +71,7 @@ def power_figure(
     ax.margins(x=0.02)
     ax.set_xlabel("time since the first reading shown (s)")
     ax.set_ylabel("board power (W)")
-    title(figure, "Power over time", subtitle=plain(case, 110) or subtitle, simulated=simulated)
+    title(figure, "Power over time", subtitle=plain(case, 110) or subtitle, origin=origin)
     return figure
 
 

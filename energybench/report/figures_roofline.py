@@ -50,7 +50,7 @@ def roofline_figure(
     palette: Palette,
     *,
     subtitle: str = "",
-    simulated: bool = False,
+    origin: str = "measured",
 ) -> Figure:
     """Sustained FLOP/s of every case against its operational intensity, under the machine's roofs.
 
@@ -60,7 +60,7 @@ def roofline_figure(
         machine: whose roofs are drawn.
         palette: the run's palette.
         subtitle: device and meter.
-        simulated: watermark the figure.
+        origin: ``measured``, or what to mark the figure with: ``simulated``, ``modelled``.
 
     Raises:
         ValueError: no case has both FLOPs and a latency.
@@ -78,7 +78,7 @@ def roofline_figure(
         _balance(ax, time_balance(machine, dtype), "balance")
         _axes(ax, mine, palette, "FLOP/s")
         ax.set_ylabel("sustained arithmetic rate (FLOP/s)" if ax is panels[0][0] else "")
-    title(figure, "Roofline", subtitle=subtitle, simulated=simulated)
+    title(figure, "Roofline", subtitle=subtitle, origin=origin)
     return figure
 
 
@@ -90,7 +90,7 @@ def energy_roofline_figure(
     palette: Palette,
     *,
     subtitle: str = "",
-    simulated: bool = False,
+    origin: str = "measured",
 ) -> Figure:
     """FLOP per joule of every case against its operational intensity, under the machine's energy roof.
 
@@ -102,7 +102,7 @@ def energy_roofline_figure(
         machine: whose roofs are drawn.
         palette: the run's palette.
         subtitle: device and meter.
-        simulated: watermark the figure.
+        origin: ``measured``, or what to mark the figure with: ``simulated``, ``modelled``.
 
     Raises:
         ValueError: no case has both FLOPs and joules.
@@ -121,7 +121,7 @@ def energy_roofline_figure(
         _balance(ax, energy_balance(machine, dtype), "energy balance")
         _axes(ax, mine, palette, "FLOP/J")
         ax.set_ylabel("arithmetic per joule (FLOP/J)" if ax is panels[0][0] else "")
-    title(figure, "Energy roofline", subtitle=subtitle, simulated=simulated)
+    title(figure, "Energy roofline", subtitle=subtitle, origin=origin)
     return figure
 
 

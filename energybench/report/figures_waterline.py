@@ -33,7 +33,7 @@ PALE = 0.42
 
 @styled
 def waterline_figure(
-    lines: dict[str, Waterline], palette: Palette, *, subtitle: str = "", simulated: bool = False
+    lines: dict[str, Waterline], palette: Palette, *, subtitle: str = "", origin: str = "measured"
 ) -> Figure:
     """One waterline a variant.
 
@@ -41,7 +41,7 @@ def waterline_figure(
         lines: waterline by variant, from ``sequence_waterlines``.
         palette: the run's palette.
         subtitle: setting, device and meter.
-        simulated: watermark the figure.
+        origin: ``measured``, or what to mark the figure with: ``simulated``, ``modelled``.
 
     Raises:
         ValueError: no variant has an operator.
@@ -60,7 +60,7 @@ def waterline_figure(
     for ax in axes[len(names) :]:
         ax.remove()
     _legend(figure, [shown[name] for name in names])
-    title(figure, "Waterline: arithmetic, memory, kernel", subtitle=subtitle, simulated=simulated)
+    title(figure, "Waterline: arithmetic, memory, kernel", subtitle=subtitle, origin=origin)
     return figure
 
 

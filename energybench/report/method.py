@@ -28,6 +28,12 @@ def method_words(summary: Summary) -> list[str]:
     record = summary.run.record
     plan = record.plan
     words = []
+    if summary.run.origin == "modelled":
+        return [
+            "Nothing was measured or simulated: latency and joules follow from the operators' MACs and bytes, the "
+            "machine sheet and what kernels of each family reach of its peaks. The expected relative error of each "
+            "number is in the CSV (model_error); there are no intervals, because nothing was repeated."
+        ]
     if summary.run.simulated:
         words.append(
             "The device and the sensor were simulated; the measuring is the one a real board would get, on a virtual "
@@ -63,7 +69,7 @@ def budget(summary: Summary) -> Iterator[BudgetLine]:
     if summary.has_energy:
         gain = _median(cases["energy_gain_uncertainty"])
         yield BudgetLine(
-            "gain of the sensor (systematic)", f"±{digits(100 * gain, 2)} %" if gain else "none: simulated",
+            "gain of the sensor (systematic)", f"±{digits(100 * gain, 2)} %" if gain else f"none: {summary.run.origin}",
             "every joule alike, and in no interval", "no, it cancels",
         )  # fmt: skip
         disagreement = cases["counter_vs_integral"].abs()

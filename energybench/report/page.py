@@ -81,7 +81,7 @@ def _render(summary: Summary, figures: Sequence[FigureFile], folder: Path, inlin
     return environment.from_string(_asset("page.html.j2")).render(
         record=record,
         run_name=plain(summary.run.folder.name, 120),
-        simulated=summary.run.simulated,
+        origin=summary.run.origin,
         has_energy=summary.has_energy,
         quick=bool(record.options.get("quick")),
         facts=list(_facts(summary)),

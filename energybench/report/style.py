@@ -229,22 +229,24 @@ def _gamma(value: float) -> float:
     return float(value ** (1 / 2.2))
 
 
-def title(figure: Figure, text: str, *, subtitle: str = "", simulated: bool = False) -> None:
-    """Head ``figure`` with what it shows; a simulated one says so here and across itself."""
-    below = " · ".join(part for part in ("SIMULATED, not measured" if simulated else "", plain(subtitle, 112)) if part)
+def title(figure: Figure, text: str, *, subtitle: str = "", origin: str = "measured") -> None:
+    """Head ``figure`` with what it shows; one that was not measured says so here and across itself."""
+    unmeasured = origin != "measured"
+    says = f"{origin.upper()}, not measured" if unmeasured else ""
+    below = " · ".join(part for part in (says, plain(subtitle, 112)) if part)
     height_in = float(figure.get_size_inches()[1])
     figure.suptitle(plain(text, 80), x=0.01, y=1 - 0.06 / height_in, ha="left", va="top", size=12, weight="bold")
-    figure.text(0.01, 1 - 0.31 / height_in, below, ha="left", va="top", size=9, color=WARN if simulated else MUTED)
+    figure.text(0.01, 1 - 0.31 / height_in, below, ha="left", va="top", size=9, color=WARN if unmeasured else MUTED)
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.set(rect=(0.004, 0.0, 0.992, 1 - 0.56 / height_in))  # type: ignore[call-arg]
-    if simulated:
-        _watermark(figure)
+    if unmeasured:
+        _watermark(figure, origin.upper())
 
 
-def _watermark(figure: Figure) -> None:
+def _watermark(figure: Figure, word: str) -> None:
     figure.text(
-        0.52, 0.45, "SIMULATED", ha="center", va="center", rotation=24, size=64, weight="bold", color=MUTED, alpha=0.07
+        0.52, 0.45, word, ha="center", va="center", rotation=24, size=64, weight="bold", color=MUTED, alpha=0.07
     ).set_zorder(50)
 
 

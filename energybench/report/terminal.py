@@ -79,8 +79,8 @@ def _heading(summary: Summary) -> Text:
     done = int((summary.cases["status"] == "ok").sum())
     count = f"{done} of {len(summary.cases)} cases" if done < len(summary.cases) else f"{done} cases"
     parts: list[str | tuple[str, str]] = [(plain(record.name, 40), "bold"), f" on {device}, {count}"]
-    if summary.run.simulated:
-        parts.append(("  SIMULATED, nothing was measured", "bold red"))
+    if summary.run.origin != "measured":
+        parts.append((f"  {summary.run.origin.upper()}, nothing was measured", "bold red"))
     elif record.options.get("quick"):
         parts.append(("  a quick look, not for print", "yellow"))
     return Text.assemble(*parts)
