@@ -1,0 +1,69 @@
+"""What the README and the notebooks' page tell people to type exists and works."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+from quiet import measured
+
+from energybench.cli import main
+from energybench.suite import parse_suite
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def code_blocks(text, language=""):
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def commands():
+    for block in code_blocks(README):
+        for line in block.splitlines():
+            for command in line.split("#")[0].split(";"):
+                if command.strip().startswith("energybench "):
+                    yield shlex.split(command)[1:]
+
+
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
+def test_every_command_of_the_readme_is_understood(words):
+    group, name = main, words[0]
+    while isinstance(command := group.get_command(click.Context(group), name), click.Group) and len(words) > 1:
+        group, words = command, words[1:]
+        name = words[0]
+    assert command is not None, name
+    command.make_context(name, list(words[1:]))
+
+
+def test_the_two_first_commands_are_targets_that_ci_runs():
+    first = code_blocks(README)[0]
+    makefile = (ROOT / "Makefile").read_text()
+    for target in ("run", "test"):
+        assert f"make {target}" in first
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+    assert "make test" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_suite_of_the_readme_is_a_suite():
+    (text,) = code_blocks(README, "yaml")
+    suite = parse_suite(text, "README.md")
+    assert suite.baseline in suite.variants
+
+
+def test_pictures_of_the_readme_are_there():
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
+    assert pictures
+    for picture in pictures:
+        assert (ROOT / picture).stat().st_size > 10_000
+
+
+def test_what_the_notebooks_page_shows_works_on_a_run(tmp_path):
+    folder, _ = measured(tmp_path, quick=True)
+    page = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
+    names = {}
+    for block in code_blocks(page, "python"):
+        code = re.sub(r'load\("[^"]+"\)', f"load({str(folder)!r})", block)
+        exec(code, names)
+    assert not names["summary"].totals.empty
