@@ -47,7 +47,7 @@ def test_linear_drift_of_two_percent_does_not_show_in_the_difference(tmp_path):
         pairs = pairs[(pairs["scope"] == "case") & (pairs["kind"] == "matched")]
         differences += (pairs["energy_ratio"] - 1).tolist()
         covered += ((pairs["energy_ratio_low"] <= 1) & (pairs["energy_ratio_high"] >= 1)).tolist()
-    # Windows scatter by 0.14 % (speed and power, 0.1 % each): a mean of 4 pairs of blocks by 0.14 % / sqrt(8) x sqrt(2).
+    # Windows scatter by 0.14 % (speed and power, 0.1 % each): a ratio of 4 pairs of blocks by 0.14 % x sqrt(2 / 8).
     scatter = 0.0014 / np.sqrt(8) * np.sqrt(2) / np.sqrt(len(differences))
     assert abs(np.mean(differences)) < 4 * scatter
     assert np.mean(covered) >= 0.85

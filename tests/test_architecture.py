@@ -1,4 +1,4 @@
-"""The house keeps its shape: imports only go down, torch stays in the upper bulb, commands that interpret never load it."""
+"""The house keeps its shape: imports only go down, torch stays in the upper bulb, reading commands never load it."""
 
 import ast
 import subprocess
@@ -128,7 +128,8 @@ def test_commands_that_interpret_load_no_torch(words):
         "from energybench.cli import main\n"
         f"main({words!r}, standalone_mode=False)\n"
         f"loaded = {sorted(heavy)!r}\n"
-        "sys.exit(f'loaded: {[m for m in loaded if m in sys.modules]}' if any(m in sys.modules for m in loaded) else 0)\n"
+        "found = [m for m in loaded if m in sys.modules]\n"
+        "sys.exit(f'loaded: {found}' if found else 0)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -1,5 +1,7 @@
 """The CPU device really runs the work, in a thread of its own, and reports what goes wrong in it."""
 
+from itertools import pairwise
+
 import pytest
 
 from energybench.devices.cpu import CpuDevice
@@ -35,7 +37,7 @@ def test_a_loop_runs_until_it_is_stopped_and_stamps_its_progress(device, prepare
     assert stamps[0].iterations == 0
     assert stamps[-1].iterations > 100
     assert stamps[-1].time_s - stamps[0].time_s >= 0.09
-    assert all(b.time_s >= a.time_s and b.iterations > a.iterations for a, b in zip(stamps, stamps[1:], strict=False))
+    assert all(b.time_s >= a.time_s and b.iterations > a.iterations for a, b in pairwise(stamps))
 
 
 def test_latency_samples_are_single_iterations(device, prepared):

@@ -62,7 +62,8 @@ def test_joules_are_the_boards_true_power_times_the_loops_time(tmp_path, fake_nv
 
 def test_a_frozen_counter_and_no_power_gives_reasons_and_no_joules(tmp_path, fake_nvml):
     frozen = quiet("h100")
-    config = board(frozen, STEADY, settings=("fault field:83 freeze", "fault nvmlDeviceGetTotalEnergyConsumption freeze"))
+    faults = ("fault field:83 freeze", "fault nvmlDeviceGetTotalEnergyConsumption freeze")
+    config = board(frozen, STEADY, settings=faults)
     done = run(tmp_path, fake_nvml.library, config)
     assert done.returncode == 0, done.stderr
     for row in rows(tmp_path):

@@ -12,7 +12,10 @@ variants:
   conv: {layer: "torch.nn:Conv2d", args: {in_channels: 8, out_channels: 8, kernel_size: 3, padding: 1, bias: false}}
   twin: {layer: "layers_for_test:Twin", equivalent: true}
   impostor: {layer: "layers_for_test:Impostor", equivalent: true}
-  stranger: {layer: "torch.nn:Conv2d", args: {in_channels: 8, out_channels: 8, kernel_size: 1, bias: false}, equivalent: true}
+  stranger:
+    layer: "torch.nn:Conv2d"
+    args: {in_channels: 8, out_channels: 8, kernel_size: 1, bias: false}
+    equivalent: true
 input: [2, 8, 12, 12]
 """
 

@@ -57,9 +57,7 @@ def test_refused_joules_are_in_no_case_no_total_and_no_pair(tmp_path):
 
     class Doubting(type(run)):
         def readings(self, window):
-            return [
-                r._replace(value=r.value * 1.2) if r.kind == "energy_j" else r for r in super().readings(window)
-            ]
+            return [r._replace(value=r.value * 1.2) if r.kind == "energy_j" else r for r in super().readings(window)]
 
     summary = summarize(Doubting(run.folder, doubted, run.windows, run.operators))
     assert summary.cases["counter_vs_integral"].between(0.15, 0.25).all()
