@@ -22,7 +22,7 @@ MAX_ID = 450
 """Characters of a point in words: it is part of every case's id."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TensorSpec:
     """An input tensor: its shape, and for token ids the number they stay below."""
 
@@ -30,7 +30,7 @@ class TensorSpec:
     integers: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Case:
     """One variant at one point of the axes.
 
@@ -258,7 +258,7 @@ def _substituted(value: Any, point: Mapping[str, Scalar]) -> Any:
     if isinstance(value, dict):
         return {key: _substituted(item, point) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_substituted(item, point) for item in value)
+        return type(value)([_substituted(item, point) for item in value])
     return value
 
 

@@ -156,7 +156,7 @@ def test_any_tree_under_the_right_keys_is_a_suite_or_one_error(tree):
         (written(rest="? " + "k" * 5000 + "\n: 1\n"), "a key has at most 100"),
         (written(rest="axes: {a: [.nan]}"), "not a finite number"),
         (written(args="{channels: .inf}"), "not a finite number"),
-        (written(args="{channels: [" + "1, " * 300 + "]}"), "more than 200 values"),
+        (written(args="{channels: [" + "1, " * 300 + "]}"), "more than 64 values"),
         (written(rest="axes: {a: [" + "null, " * 19_000 + "]}"), "axes.a[0]"),
         (written(rest="".join(f"k{i}: 1\n" for i in range(9000))), "unknown key"),
         (written(rest="axes: {" + ", ".join(f"a{i}: [1]" for i in range(6000)) + "}"), "more than 32 fields"),
@@ -194,12 +194,13 @@ def test_skips_are_found_at_once_however_many_there_are():
 
 
 MEMORY = """
-import resource, sys
+import sys
+from pathlib import Path
 from energybench.errors import SuiteError
 from energybench.suite import expand, parse_suite
 sizes = (100, 100, 10, 1, 1, 1)
 axes = ", ".join(f"a{i}: [{', '.join('x' * 50 + str(j) for j in range(n))}]" for i, n in enumerate(sizes))
-layers = "{v: {layer: G, args: {channels: $a0, more: [" + "$a1, " * 150 + "]}}}"
+layers = "{v: {layer: G, args: {channels: $a0, more: [" + "$a1, " * 60 + "]}}}"
 texts = ["a: [" + "a, " * 80_000 + "]",
          "name: a\\nbaseline: v\\nvariants: " + layers + "\\ninput: [1]\\naxes: {" + axes + "}"]
 made = []
@@ -209,7 +210,9 @@ for text in texts:
     except SuiteError as error:
         made.append(str(error)[:60])
 assert made[1] == 100_000, made
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, "torch" in sys.modules)
+# getrusage would count the parent's memory too: its peak is handed on through fork and exec.
+peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+print(int(peak.split()[1]) // 1024, "torch" in sys.modules)
 """
 
 

@@ -207,11 +207,16 @@ def _finite(value: Any) -> bool:
 
 
 def _checked(window: WindowRecord, folder: Path) -> WindowRecord:
-    """A window whose loop can have happened: time and iterations go on."""
+    """A window whose loop can have happened: time and iterations go on, within its begin and end."""
     stamps = window.stamps
-    if window.kind == "window":
-        forward = all(a[0] <= b[0] and a[1] <= b[1] for a, b in pairwise(stamps))
-        if len(stamps) < 2 or not forward or stamps[0][0] >= stamps[-1][0] or stamps[0][1] >= stamps[-1][1]:
+    if stamps or window.kind == "window":
+        forward = (
+            len(stamps) >= 2
+            and all(a[0] <= b[0] and a[1] <= b[1] for a, b in pairwise(stamps))
+            and stamps[0][1] < stamps[-1][1]
+            and max(window.start_s, stamps[0][0]) < min(window.stop_s, stamps[-1][0])
+        )
+        if not forward:
             what = f"the stamps of window {window.number} do not go forward"
             raise RunFolderError(what, where=str(folder / WINDOWS_FILE))
     return window

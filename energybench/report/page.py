@@ -6,6 +6,7 @@ import base64
 import hashlib
 import shlex
 import tempfile
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -59,12 +60,18 @@ def write_page(summary: Summary, figures: Sequence[FigureFile], path: Path) -> N
     summary = tidy(summary)
     first_of_family = {figure.name for figure in _first_of_each_family(figures)}
     for inlined in ({figure.name for figure in figures}, first_of_family, set[str]()):
-        html = _render(summary, figures, path.parent, inlined)
+        html = _inert(_render(summary, figures, path.parent, inlined))
         if len(html.encode()) <= BYTES_AT_MOST:
             break
     draft = path.with_name(path.name + ".draft")
     draft.write_text(html, encoding="utf-8")
     draft.replace(path)
+
+
+def _inert(html: str) -> str:
+    """The page without characters that act instead of showing: a suite's text is quoted as it was written."""
+    acting = {c for c in set(html) if unicodedata.category(c)[0] == "C"} - {"\n"}
+    return html.translate({ord(c): "\N{REPLACEMENT CHARACTER}" for c in acting})
 
 
 def _render(summary: Summary, figures: Sequence[FigureFile], folder: Path, inlined: set[str]) -> str:

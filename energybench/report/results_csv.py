@@ -6,22 +6,30 @@ from pathlib import Path
 
 import pandas as pd
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+from energybench.journal import disk_error, replace_file
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What spreadsheets take for the beginning of a formula; the last four are the wide forms of the first four."""
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Write ``frame``; text that a spreadsheet would run as a formula gets a leading apostrophe."""
+    """Write ``frame``; text that a spreadsheet would run as a formula gets a leading apostrophe.
+
+    Raises:
+        RunFolderError: the file cannot be written.
+    """
     safe = frame.copy()
     for name in safe.columns:
         if not pd.api.types.is_numeric_dtype(safe[name]):
             safe[name] = safe[name].map(_inert)
-    draft = path.with_name(path.name + ".draft")
-    safe.to_csv(draft, index=False, lineterminator="\n")
-    draft.replace(path)
+    try:
+        replace_file(path, safe.to_csv(index=False, lineterminator="\n"))
+    except OSError as error:
+        raise disk_error(path, error) from error
 
 
 def _inert(value: object) -> object:
     if not isinstance(value, str):
         return value
     shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in value)
-    return f"'{shown}" if shown.startswith(FORMULA_STARTS) else shown
+    return f"'{shown}" if value.lstrip().startswith(FORMULA_STARTS) or value.startswith(FORMULA_STARTS) else shown
