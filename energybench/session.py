@@ -55,7 +55,8 @@ def run_study(study: Study, station: Station, options: RunOptions, progress: Pro
             journal.update(journal.record.model_copy(update={"stopped": stopped}))
             if comparison is todo[0]:
                 _check_sensor(journal, station)
-        stopped |= _refined(bench, study, stopped)
+        if options.budget_s is not None and not options.quick:
+            stopped |= _refined(bench, study, stopped)
         journal.update(journal.record.model_copy(update={"stopped": stopped}))
         if options.operators:
             timed, found = profile_study(study, station, load(journal.folder).operators, progress)

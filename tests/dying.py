@@ -72,7 +72,7 @@ if __name__ == "__main__":
     if "--each" in sys.argv:  # torch is imported once, and every fate is met by a fork
         parent, count, how = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
         measured(parent / "first", text=TINY)  # all that is lazy happens once
-        for n in range(1, count + 1):
+        for n in range(1, count + 1, int(sys.argv[-1])):
             child = os.fork()
             if child == 0:
                 os._exit(main(parent / str(n), n, how))

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import shutil
+import unicodedata
 import zlib
 from html.parser import HTMLParser
 from xml.etree import ElementTree
@@ -183,6 +184,7 @@ def test_hostile_names_are_text_on_the_page_and_in_the_figures(reported):
         for name in ("src", "href", "action"):
             assert not (attributes.get(name) or "").lower().startswith(("javascript:", "http", "//")), attributes
     assert "&lt;script&gt;alert(1)" in page
+    assert not {c for c in page if unicodedata.category(c)[0] == "C"} - {"\n"}
     for figure in (folder / "figures").glob("*.svg"):
         names = {element.tag.rpartition("}")[2] for element in ElementTree.parse(figure).iter()}
         assert not {"script", "img", "foreignObject", "image"} & names, figure

@@ -197,7 +197,7 @@ def _flags(book: Book, case: CaseRecord, measured: Measured, row: Row) -> set[st
         "foreign-device": bool(book.record.meter.get("foreign_device")),
         "idle-once": book.idle is not None and book.idle.measurements < 2,
         "idle-unsettled": book.idle is not None and book.idle.unsettled,
-        "unsettled": not quick and any(w.kind == "settle" and "unsettled" in w.flags for w in book.run.windows),
+        "unsettled": not quick and book.unsettled,
     }
     return {name for name, present in conditions.items() if present}
 

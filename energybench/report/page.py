@@ -19,7 +19,7 @@ from markupsafe import Markup
 from energybench import columns
 from energybench.analysis.summary import Summary
 from energybench.flags import FLAGS, Flag
-from energybench.journal import RunRecord
+from energybench.journal import RunRecord, disk_error, replace_file
 from energybench.report import captions, quantities, svg
 from energybench.report.answer import Answer, answer_of
 from energybench.report.figures import FigureFile
@@ -63,9 +63,10 @@ def write_page(summary: Summary, figures: Sequence[FigureFile], path: Path) -> N
         html = _inert(_render(summary, figures, path.parent, inlined))
         if len(html.encode()) <= BYTES_AT_MOST:
             break
-    draft = path.with_name(path.name + ".draft")
-    draft.write_text(html, encoding="utf-8")
-    draft.replace(path)
+    try:
+        replace_file(path, html)
+    except OSError as error:
+        raise disk_error(path, error) from error
 
 
 def _inert(html: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from energybench.analysis.measured import sensor_of
+from energybench.analysis.measured import sensor_of, sound_readings
 from energybench.analysis.stretches import counter_stretch, power_stretch
 from energybench.analysis.summary import Summary
 from energybench.journal import CaseRecord, Run, WindowRecord
@@ -39,8 +39,7 @@ def power_trace(run: Run, case_id: str) -> pd.DataFrame:
         two of the counter's ticks, one row at each end), ``own`` (the case itself, not a neighbour), ``in_window``
         (inside what its joules are made of), ``window`` (number in windows.jsonl, -1 outside).
 
-    Raises:
-        RunFolderError: readings are missing or damaged.
+    Windows whose readings are damaged on the disk have none.
     """
     case = next(c for c in run.record.cases if c.id == case_id)
     comparison = run.record.measured_as.get(case.comparison, case.comparison)
@@ -52,7 +51,8 @@ def power_trace(run: Run, case_id: str) -> pd.DataFrame:
 
 
 def _window_rows(run: Run, window: WindowRecord, *, own: bool) -> list[dict[str, Any]]:
-    readings, sensor = run.readings(window), sensor_of(run)
+    window, readings = sound_readings(run, window)
+    sensor = sensor_of(run)
     counter = counter_stretch(window, readings, sensor) if sensor else None
     stretch = counter or (power_stretch(window, readings, sensor) if sensor else None)
     rows = []

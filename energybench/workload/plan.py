@@ -70,8 +70,8 @@ def plan_workload(case: Case, *, plugins: Sequence[str] = ()) -> WorkPlan:
     with torch.device("meta"):
         module = constructed(case, plugins)
         inputs = tuple(_meta_input(case, index) for index in range(len(case.inputs)))
-    module = placed(module, case, torch.device("meta"))
     try:
+        module = placed(module, case, torch.device("meta"))
         traced = trace(module, inputs, training=case.mode == "training", tf32=case.dtype == "tf32")
     except Exception as error:
         shapes = ", ".join(str(list(tensor.shape)) for tensor in case.inputs)
