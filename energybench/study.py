@@ -13,7 +13,7 @@ from energybench.bench import Comparison
 from energybench.devices import Device
 from energybench.devices.open import Watch, open_device, open_meter_for
 from energybench.devices.simulated import SimulatedDevice
-from energybench.errors import SuiteError
+from energybench.errors import MeterError, SuiteError
 from energybench.expand import Skipped, expand
 from energybench.lock import DeviceLock
 from energybench.machine import Machine, machine_for_device, predicted_energy_j, predicted_latency_s
@@ -117,7 +117,13 @@ def open_station(options: RunOptions) -> Station:
     device, notes = open_device(options.device, seed=options.seed, plugins=options.plugins)
     facts = device.facts
     lock = None if facts.simulated else DeviceLock(facts.uuid or facts.name)
-    return Station(device, open_meter_for(device, options.meter, seed=options.seed), notes, lock)
+    try:
+        return Station(device, open_meter_for(device, options.meter, seed=options.seed), notes, lock)
+    except MeterError:
+        if lock is not None:
+            lock.close()
+        device.close()
+        raise
 
 
 def plan_study(suite: Suite, station: Station, options: RunOptions) -> Study:
