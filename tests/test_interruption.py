@@ -25,7 +25,7 @@ def start(cwd):
         stderr=subprocess.PIPE,
         text=True,
         # A shell that put the tests into the background has SIGINT ignored, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  (no threads here)
     )
 
 
