@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from energybench.analysis.group_models import Optimum
 from energybench.analysis.group_size import group_size_models
 from energybench.errors import EnergyBenchError
 from energybench.expand import expand
 from energybench.machine import load_machine, machine_table
+from energybench.report.group_size_text import network_group_size_lines, optimum_lines
 from energybench.suite import Suite, parse_duration_s
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def group_size_lines(
         )
     for optimum in answer.optima:
         yield ""
-        yield from _optimum_lines(optimum)
+        yield from optimum_lines(optimum)
     yield f"  least joules per MAC at G = {answer.physical.choice_per_mac}"
 
 
@@ -92,7 +92,6 @@ def network_lines(
     from energybench.analysis.grouped_layer_energy import Setting
     from energybench.analysis.network_group_size import network_group_size
     from energybench.analysis.network_shapes import grouped_network
-    from energybench.report.group_size_text import network_group_size_lines
 
     setting = Setting(load_machine(machine), batch, dtype, _overhead_s(group_overhead), power_cap_w)
     return network_group_size_lines(network_group_size(grouped_network(network), setting))
@@ -131,17 +130,6 @@ def study_lines(study: Study, station: Station) -> Iterator[str]:
         yield f"skipped: {len(study.skipped)}"
         for skipped in study.skipped:
             yield f"  {skipped.case_id}: {skipped.because}"
-
-
-def _optimum_lines(optimum: Optimum) -> Iterator[str]:
-    yield f"{optimum.name}: G = {optimum.choice}"
-    yield f"  minimises {optimum.minimises}"
-    if optimum.continuous is not None:
-        yield f"  continuous optimum {optimum.continuous:.4g}, divisor choice {optimum.choice}"
-    else:
-        yield f"  no optimum inside: {optimum.reason}"
-    for warning in optimum.warnings:
-        yield f"  note: {warning}"
 
 
 def _tera(flops_per_s: float | None) -> str:

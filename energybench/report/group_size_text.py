@@ -30,7 +30,7 @@ def network_group_size_lines(answer: NetworkAnswer) -> Iterator[str]:
     yield from _layer_lines(answer.layers)
     for optimum in answer.optima:
         yield ""
-        yield from _optimum_lines(optimum)
+        yield from optimum_lines(optimum)
 
 
 def measured_network_lines(found: Sequence[NetworkOptimum], *, simulated: bool = False) -> Iterator[str]:
@@ -109,11 +109,12 @@ def _fit_lines(optimum: NetworkOptimum) -> Iterator[str]:
         yield f"    G* = sqrt(b / a) = {best.estimate:.3g}   95 %: {best.low:.3g} to {best.high:.3g}"
 
 
-def _optimum_lines(optimum: Optimum) -> Iterator[str]:
+def optimum_lines(optimum: Optimum) -> Iterator[str]:
+    """What one model picks, why, and what one must know before using it."""
     yield f"{optimum.name}: G = {optimum.choice}"
     yield f"  minimises {optimum.minimises}"
     if optimum.continuous is not None:
-        yield f"  continuous optimum {optimum.continuous:.4g}, choice among the common divisors {optimum.choice}"
+        yield f"  continuous optimum {optimum.continuous:.4g}, divisor choice {optimum.choice}"
     else:
         yield f"  no optimum inside: {optimum.reason}"
     for warning in optimum.warnings:
