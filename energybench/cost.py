@@ -67,6 +67,9 @@ class OperatorCost:
         groups: number of groups of a convolution.
         group_size: input channels per group, 0 where that has no meaning.
         kernel_size: the filter's (longer) side, 0 where that has no meaning.
+        out_channels: output channels of a convolution, columns of a matrix product; 0 where that has no meaning.
+        stride: the (longer) step of a convolution's filter; 0 where that has no meaning.
+        weight_bytes: the part of ``read_bytes`` that are parameters and buffers, the same in every iteration.
         path: module path inside the network, ``features.3.conv``; empty for the module itself.
         known: False for an operator no closed form knows: its bytes are counted from its tensors, its MACs are
             unknown, and it is named to the user.
@@ -81,6 +84,9 @@ class OperatorCost:
     groups: int = 1
     group_size: int = 0
     kernel_size: int = 0
+    out_channels: int = 0
+    stride: int = 0
+    weight_bytes: int = 0
     path: str = ""
     known: bool = True
 
@@ -155,6 +161,7 @@ def conv2d_cost(
         weight_shape=(K, C // groups, R, S),
         output_shape=(N, K, P, Q),
         groups=groups,
+        stride=max(u, v),
         bias=bias,
         dtype=dtype,
         path=path,
@@ -167,6 +174,7 @@ def convolution_cost(
     weight_shape: Sequence[int],
     output_shape: Sequence[int],
     groups: int = 1,
+    stride: int = 1,
     transposed: bool = False,
     bias: bool = False,
     dtype: str = "float32",
@@ -179,6 +187,7 @@ def convolution_cost(
         weight_shape: (K, C / groups, filter ...); transposed: (C, K / groups, filter ...).
         output_shape: (N, K, spatial ...).
         groups: number of groups.
+        stride: longer step of the filter.
         transposed: each *input* element meets the whole filter, instead of each output element.
         bias: K more elements are read.
         dtype: number format of all operands.
@@ -187,19 +196,22 @@ def convolution_cost(
     dimensions = len(weight_shape) - 2
     macs = prod(input_shape if transposed else output_shape) * prod(weight_shape[1:])
     element_bytes = DTYPE_BYTES[dtype]
-    read = prod(input_shape) + prod(weight_shape) + (output_shape[1] if bias else 0)
+    weights = prod(weight_shape) + (output_shape[1] if bias else 0)
     group_size = input_shape[1] // groups
     kernel_size = max(weight_shape[2:])
     return OperatorCost(
         name=f"conv{'_transpose' if transposed else ''}{dimensions}d",
         family=_convolution_family(groups, group_size, kernel_size),
         macs=macs,
-        read_bytes=read * element_bytes,
+        read_bytes=(prod(input_shape) + weights) * element_bytes,
         write_bytes=prod(output_shape) * element_bytes,
         dtype=dtype,
         groups=groups,
         group_size=group_size,
         kernel_size=kernel_size,
+        out_channels=output_shape[1],
+        stride=stride,
+        weight_bytes=weights * element_bytes,
         path=path,
     )
 
@@ -228,7 +240,7 @@ def convolution_backward_cost(
         costs.append(replace(forward, name=name, read_bytes=read_bytes, write_bytes=x.bytes))
     if of_weight:
         name, read_bytes = f"{forward.name}_weight_gradient", y.bytes + x.bytes
-        costs.append(replace(forward, name=name, read_bytes=read_bytes, write_bytes=weight.bytes))
+        costs.append(replace(forward, name=name, read_bytes=read_bytes, write_bytes=weight.bytes, weight_bytes=0))
     if of_bias:
         bias, name = Operand((y.shape[1],), y.dtype), f"{forward.name}_bias_gradient"
         costs.append(reduction_cost(inputs=[y], outputs=[bias], name=name, path=forward.path))
@@ -245,14 +257,16 @@ def linear_cost(
     path: str = "",
 ) -> OperatorCost:
     """Cost of ``rows`` vectors of ``in_features`` times an ``out_features`` x ``in_features`` weight."""
-    read = rows * in_features + in_features * out_features + (out_features if bias else 0)
+    weights = in_features * out_features + (out_features if bias else 0)
     return OperatorCost(
         name="linear",
         family="gemm",
         macs=rows * in_features * out_features,
-        read_bytes=read * DTYPE_BYTES[dtype],
+        read_bytes=(rows * in_features + weights) * DTYPE_BYTES[dtype],
         write_bytes=rows * out_features * DTYPE_BYTES[dtype],
         dtype=dtype,
+        out_channels=out_features,
+        weight_bytes=weights * DTYPE_BYTES[dtype],
         path=path,
     )
 
@@ -269,6 +283,7 @@ def matmul_cost(
         read_bytes=read * DTYPE_BYTES[dtype],
         write_bytes=batch * M * N * DTYPE_BYTES[dtype],
         dtype=dtype,
+        out_channels=N,
         path=path,
     )
 

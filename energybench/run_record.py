@@ -171,6 +171,9 @@ def operator_records(plans: Sequence[WorkPlan]) -> list[OperatorRecord]:
             groups=op.groups,
             group_size=op.group_size,
             kernel_size=op.kernel_size,
+            out_channels=op.out_channels,
+            stride=op.stride,
+            weight_bytes=op.weight_bytes,
             known=op.known,
         )
         for plan in works.values()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -219,15 +220,35 @@ def test_a_matrix_product_without_bias_costs_what_a_linear_layer_does():
     assert (plan.macs, plan.eager_bytes) == (form.macs, form.bytes)
 
 
-def test_a_network_of_a_thousand_layers_is_traced_in_two_seconds():
+def test_a_network_of_a_thousand_layers_is_traced_faster_than_torch_alone_works_out_its_shapes():
     with torch.device("meta"):
         block = [nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Identity()]
-        network = nn.Sequential(*(type(m)(*_arguments(m)) for _ in range(334) for m in block[:3]))
+        network = nn.Sequential(*(type(m)(*_arguments(m)) for _ in range(334) for m in block[:3])).eval()
         x = torch.empty(1, 8, 16, 16)
-    begin_s = time.perf_counter()
-    operators = trace(network, [x], training=False).operators
-    assert time.perf_counter() - begin_s < 2.0
-    assert len(operators) == 1002
+
+    def seconds(work: Callable[[], object]) -> float:
+        begin_s = time.perf_counter()
+        work()
+        return time.perf_counter() - begin_s
+
+    with torch.no_grad():
+        alone_s = min(seconds(lambda: network(x)) for _ in range(3))
+    traced_s = min(seconds(lambda: trace(network, [x], training=False)) for _ in range(3))
+    assert traced_s < alone_s  # a third of it here: the shape rules are asked once for every distinct call
+    assert len(trace(network, [x], training=False).operators) == 1002
+
+
+def test_weights_are_told_from_activations_through_views_and_in_the_backward_pass():
+    with torch.device("meta"):
+        network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8 * 14 * 14, 10))
+        x = torch.empty(2, 3, 16, 16)
+    convolution, norm, linear = trace(network, [x], training=False).operators
+    assert convolution.weight_bytes == 4 * (8 * 3 * 9 + 8)
+    assert norm.weight_bytes == 4 * 4 * 8  # weight, bias, running mean and variance
+    assert linear.weight_bytes == 4 * (8 * 14 * 14 + 1) * 10  # the weight is read through a transposed view
+    backward = {op.name: op for op in trace(network, [x.requires_grad_()], training=True).operators}
+    assert backward["conv2d_input_gradient"].weight_bytes == 4 * 8 * 3 * 9
+    assert backward["conv2d_weight_gradient"].weight_bytes == 0
 
 
 def _arguments(module: nn.Module) -> tuple[int, ...]:

@@ -70,6 +70,9 @@ class OperatorRecord(_Record):
     groups: Count = 1
     group_size: Count = 0
     kernel_size: Count = 0
+    out_channels: Count = 0
+    stride: Count = 0
+    weight_bytes: Count = 0
     known: bool = True
     measured_s: float | None = None
     kernel: str | None = None

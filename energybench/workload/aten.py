@@ -122,25 +122,29 @@ def _operands(tensors: Sequence[Tensor]) -> list[Operand]:
 
 
 def _convolution(arguments: Arguments, outputs: Sequence[Tensor]) -> tuple[OperatorCost, ...]:
-    x, weight, bias, _, _, _, transposed, _, groups = arguments[:9]
-    return (_forward(x, weight, outputs[0], transposed=transposed, groups=groups, bias=bias is not None),)
+    x, weight, bias, stride, _, _, transposed, _, groups = arguments[:9]
+    forward = _forward(x, weight, outputs[0], stride, transposed=transposed, groups=groups, bias=bias is not None)
+    return (forward,)
 
 
 def _convolution_backward(arguments: Arguments, _: Sequence[Tensor]) -> tuple[OperatorCost, ...]:
-    y, x, weight, _, _, _, _, transposed, _, groups, gradients = arguments[:11]
-    forward = _forward(x, weight, y, transposed=transposed, groups=groups, bias=False)
+    y, x, weight, _, stride, _, _, transposed, _, groups, gradients = arguments[:11]
+    forward = _forward(x, weight, y, stride, transposed=transposed, groups=groups, bias=False)
     y_operand = Operand(tuple(y.shape), dtype_name(y.dtype))
     return cost.convolution_backward_cost(
         forward, x=operand(x), weight=operand(weight), y=y_operand, gradients=gradients
     )
 
 
-def _forward(x: Tensor, weight: Tensor, y: Tensor, *, transposed: bool, groups: int, bias: bool) -> OperatorCost:
+def _forward(
+    x: Tensor, weight: Tensor, y: Tensor, stride: Sequence[int], *, transposed: bool, groups: int, bias: bool
+) -> OperatorCost:
     return cost.convolution_cost(
         input_shape=x.shape,
         weight_shape=weight.shape,
         output_shape=y.shape,
         groups=groups,
+        stride=max(stride),
         transposed=transposed,
         bias=bias,
         dtype=dtype_name(x.dtype),

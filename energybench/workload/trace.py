@@ -8,7 +8,7 @@ their gradients are counted as the operators they decompose into.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,7 +57,8 @@ def trace(module: nn.Module, inputs: Sequence[Tensor], *, training: bool, tf32: 
     module.train(training)
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     tracker = ModuleTracker()
-    recorder = _Recorder(tracker, tf32=tf32)
+    weights = {tensor.untyped_storage()._cdata for tensor in (*module.parameters(), *module.buffers())}
+    recorder = _Recorder(tracker, weights, tf32=tf32)
     with tracker, recorder, _Fused(recorder), torch.set_grad_enabled(training):
         outputs = tuple(tensors_in(module(*inputs)))
         if training:
@@ -93,13 +94,14 @@ class _Recorder(TorchDispatchMode):
     for their shapes once, and after that they are made from what it said.
     """
 
-    def __init__(self, tracker: ModuleTracker, *, tf32: bool) -> None:
+    def __init__(self, tracker: ModuleTracker, weights: Collection[int], *, tf32: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.operators: list[OperatorCost] = []
         self.signature: list[str] = []
         self.memory = _Memory()
         self.paused = False
         self._tracker = tracker
+        self._weights = weights
         self._tf32 = tf32
         self._costs: dict[str, tuple[OperatorCost, ...]] = {}
         self._results: dict[str, Any] = {}
@@ -127,11 +129,15 @@ class _Recorder(TorchDispatchMode):
         if not self.paused:
             if line not in self._costs:
                 self._costs[line] = operator_costs(func, args, keywords, result)
-            self.note(line, self._costs[line])
+            self.note(line, self._costs[line], (args, keywords))
         return result
 
-    def note(self, line: str, costs: Sequence[OperatorCost]) -> None:
-        """Append operators, with where in the module they ran."""
+    def note(self, line: str, costs: Sequence[OperatorCost], arguments: Any) -> None:
+        """Append operators, with where in the module they ran and how much of what they read are weights."""
+        mine = {t for t in tensors_in(arguments) if t.untyped_storage()._cdata in self._weights}
+        weight_bytes = sum(operand(tensor).bytes for tensor in mine)
+        if len(costs) == 1:  # a call of several kernels has closed forms that know which of them reads the weight
+            costs = [replace(costs[0], weight_bytes=min(weight_bytes, costs[0].read_bytes))]
         deepest = max(self._tracker.parents - {"Global"}, key=len, default="")
         path = deepest.partition(".")[2]
         self.signature.append(line)
@@ -164,7 +170,7 @@ class _Fused(TorchFunctionMode):
             result = func(*args, **keywords)
         finally:
             self._recorder.paused = False
-        self._recorder.note(line, [form(result, *args, **keywords)])
+        self._recorder.note(line, [form(result, *args, **keywords)], (args, keywords))
         return result
 
 
