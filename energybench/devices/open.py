@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from energybench.devices import Device
+from energybench.devices.board import unsteadiness
 from energybench.devices.simulated import SimulatedDevice
 from energybench.errors import DeviceError, MachineError, MeterError
 from energybench.meters import Capabilities, Meter, NoMeter, open_meter
@@ -38,8 +39,8 @@ def open_device(name: str | None, *, seed: int = 0, plugins: Sequence[str] = ())
     """Open a device by name, or choose one.
 
     Args:
-        name: ``cuda:0``, ``cuda:GPU-...``, ``cpu``, ``sim:h200``; None chooses the first usable CUDA GPU, or a
-            simulated H200 where there is no NVIDIA driver.
+        name: ``cuda:0``, ``cuda:GPU-...``, ``cpu``, ``sim:h200``, ``sim:h200,warming=0.05`` (a board that is not
+            steady); None chooses the first usable CUDA GPU, or a simulated H200 where there is no NVIDIA driver.
         seed: of everything random.
         plugins: modules or files whose layers may be built.
 
@@ -59,9 +60,10 @@ def open_device(name: str | None, *, seed: int = 0, plugins: Sequence[str] = ())
 
         return CpuDevice(seed=seed, plugins=plugins), ()
     if kind == "sim":
-        machine = which or DEFAULT_SIMULATION
+        machine, _, unsteady = (which or DEFAULT_SIMULATION).partition(",")
         try:
-            return SimulatedDevice(machine, seed=seed), (f"simulated {machine}: nothing is measured",)
+            device = SimulatedDevice(machine or DEFAULT_SIMULATION, seed=seed, unsteady=unsteadiness(unsteady))
+            return device, (f"simulated {which or DEFAULT_SIMULATION}: nothing is measured",)
         except MachineError as error:
             raise DeviceError(error.what, where=f"--device {name}", remedy=error.remedy) from error
     raise DeviceError(
@@ -151,7 +153,14 @@ def _opened(name: str, device: Device, seed: int) -> tuple[Meter, SensorProfile 
         if not isinstance(device, SimulatedDevice):
             raise MeterError("a simulated meter needs a simulated device", remedy="--device sim:h200")
         profile = _simulated_profile(device.machine.name)
-        meter = open_meter("sim", clock=device.clock, true_energy_j=device.power.energy_j, profile=profile, seed=seed)
+        meter = open_meter(
+            "sim",
+            clock=device.clock,
+            true_energy_j=device.power.energy_j,
+            true_temperature_c=device.power.temperature_c,
+            profile=profile,
+            seed=seed,
+        )
         return meter, profile
     if facts.simulated and name != "none":
         raise MeterError(f"{name} cannot watch a simulated device", where=f"--meter {name}", remedy="leave --meter out")

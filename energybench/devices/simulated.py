@@ -6,7 +6,6 @@ little in speed and power (seeded), as real ones do.
 
 from __future__ import annotations
 
-import bisect
 import math
 from collections.abc import Sequence
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from energybench.clock import VirtualClock
 from energybench.devices import DeviceFacts, LatencySamples, Prepared, Stamp
+from energybench.devices.board import BoardPower, Unsteadiness
 from energybench.devices.truth import WorkTruth, constants, work_truth
 from energybench.machine import Machine, load_machine
 from energybench.workload import WorkPlan
@@ -25,39 +25,6 @@ SAMPLE_SD = 5e-3
 CHUNK_S = 5e-3
 COMPILE_S = 0.05
 MAX_SAMPLES = 500
-REMEMBERED_S = 100.0
-
-
-class BoardPower:
-    """True power of the board over time, piecewise constant, with its exact integral.
-
-    Args:
-        idle_w: power at the start.
-        drift_per_s: relative growth of power per second, as a warming board has.
-    """
-
-    def __init__(self, idle_w: float, drift_per_s: float = 0.0) -> None:
-        self._starts = [0.0]
-        self._watts = [idle_w]
-        self._joules = [0.0]
-        self._drift = drift_per_s
-
-    def set(self, time_s: float, power_w: float) -> None:
-        """From ``time_s`` on the board draws ``power_w`` (times the drift); times must not decrease."""
-        joules = self.energy_j(time_s)
-        self._starts.append(time_s)
-        self._watts.append(power_w)
-        self._joules.append(joules)
-        if len(self._starts) > 256 and self._starts[128] < time_s - REMEMBERED_S:
-            del self._starts[:128], self._watts[:128], self._joules[:128]
-
-    def energy_j(self, time_s: float) -> float:
-        """Exact joules drawn since time 0 up to ``time_s``."""
-        i = max(bisect.bisect_right(self._starts, time_s) - 1, 0)
-        start_s = self._starts[i]
-        length_s = time_s - start_s
-        mean = 1 + self._drift * (start_s + 0.5 * length_s)
-        return self._joules[i] + self._watts[i] * length_s * mean
 
 
 class SimulatedPrepared:
@@ -76,7 +43,7 @@ class SimulatedPrepared:
 
 
 class SimulatedLoop:
-    """A loop of constant speed and power on the virtual clock."""
+    """A loop of constant speed on the virtual clock; its mean power is constant but for the board's unsteadiness."""
 
     def __init__(self, device: SimulatedDevice, work: SimulatedPrepared, speed: float, power: float) -> None:
         self.gaps = 0
@@ -84,7 +51,7 @@ class SimulatedLoop:
         self._begin_s = device.clock.now_s()
         self._iteration_s = work.truth.latency_s * speed
         self._chunk = max(1, math.ceil(CHUNK_S / self._iteration_s))
-        device.power.set(self._begin_s, work.truth.power_w * power)
+        device.power.set(self._begin_s, work.truth.power_w * power, iteration_s=self._iteration_s)
 
     def feed(self, ahead_s: float) -> None:
         """Nothing to queue."""
@@ -105,19 +72,20 @@ class SimulatedDevice:
     Args:
         machine_name: machine sheet it is built from, as in ``sim:h200``.
         seed: of everything random.
-        drift_per_s: relative growth of true power per second (for tests of drift balancing).
+        unsteady: how its power departs from constant; by default not at all. Its truth is that of a warm board without
+            drift.
 
     Raises:
         MachineError: there is no such sheet.
     """
 
-    def __init__(self, machine_name: str, *, seed: int = 0, drift_per_s: float = 0.0) -> None:
+    def __init__(self, machine_name: str, *, seed: int = 0, unsteady: Unsteadiness | None = None) -> None:
         self.clock = VirtualClock()
         self.machine: Machine = load_machine(machine_name)
-        self.power = BoardPower(self.machine.idle_w, drift_per_s)
+        self.power = BoardPower(self.machine.idle_w, self.machine.tdp_w, unsteady)
         self._random = np.random.default_rng([seed, 0xB0A2D])
         self.facts = DeviceFacts(
-            name=f"sim:{self.machine.name}",
+            name=",".join(filter(None, (f"sim:{self.machine.name}", self.power.unsteady.named()))),
             title=f"simulated {self.machine.title}",
             l2_bytes=int(self.machine.l2_bytes) if self.machine.l2_bytes else None,
             simulated=True,

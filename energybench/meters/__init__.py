@@ -145,6 +145,7 @@ def open_meter(
     device_uuid: str | None = None,
     pci_bus_id: str | None = None,
     true_energy_j: Callable[[float], float] | None = None,
+    true_temperature_c: Callable[[float], float] | None = None,
     profile: SensorProfile | None = None,
     seed: int = 0,
     reason: str = "",
@@ -157,6 +158,7 @@ def open_meter(
         device_uuid: which NVIDIA board, as NVML or torch write it.
         pci_bus_id: the same, ``00000000:3B:00.0``; used where the UUID is unknown to the driver.
         true_energy_j: for ``sim``: exact cumulative joules of the simulated board.
+        true_temperature_c: for ``sim``: its temperature over time; by default constant.
         profile: for ``sim``: its sensor; by default the hypothetical H200's.
         seed: for ``sim``.
         reason: for ``none``: why there is no energy.
@@ -177,7 +179,8 @@ def open_meter(
 
         if true_energy_j is None:
             raise MeterError("a simulated meter needs a simulated device", remedy="add --device sim:h200")
-        return SimulatedMeter(clock, true_energy_j, profile or PROFILES[DEFAULT_PROFILE], seed=seed)
+        sensor = profile or PROFILES[DEFAULT_PROFILE]
+        return SimulatedMeter(clock, true_energy_j, sensor, true_temperature_c=true_temperature_c, seed=seed)
     if name == "none":
         return NoMeter(clock, reason) if reason else NoMeter(clock)
     raise MeterError(f"there is no meter {name!r}", remedy=f"--meter with one of: {', '.join(METERS)}")

@@ -26,6 +26,7 @@ class SimulatedMeter:
         clock: the simulated board's clock.
         true_energy_j: exact cumulative joules of the board up to a time.
         profile: the sensor.
+        true_temperature_c: the board's temperature over time; None for a constant.
         seed: of its phases, noise and faults.
         call_s: what one ``read`` costs; the clock is moved on by it.
     """
@@ -38,11 +39,13 @@ class SimulatedMeter:
         true_energy_j: Callable[[float], float],
         profile: SensorProfile,
         *,
+        true_temperature_c: Callable[[float], float] | None = None,
         seed: int = 0,
         call_s: float = 0.0,
     ) -> None:
         self._clock = clock
         self._profile = profile
+        self._true_temperature_c = true_temperature_c
         self._seed = seed
         self._sensor = SimulatedSensor(profile, true_energy_j, seed)
         self._call_s = call_s
@@ -72,10 +75,12 @@ class SimulatedMeter:
         return readings
 
     def state(self, *, processes: bool = False) -> BoardState:
-        """Constants that a healthy board could show; ``describe`` marks them as simulated."""
+        """The board's temperature in whole degrees, and constants that a healthy board could show."""
+        now_s = self._clock.now_s()
+        warm = self._true_temperature_c
         return BoardState(
-            time_s=self._clock.now_s(),
-            temperature_c=_TEMPERATURE_C,
+            time_s=now_s,
+            temperature_c=_TEMPERATURE_C if warm is None else float(round(warm(now_s))),
             sm_clock_hz=_SM_CLOCK_HZ,
             memory_clock_hz=_MEMORY_CLOCK_HZ,
             throttle_thermal_s=0.0,
@@ -86,7 +91,7 @@ class SimulatedMeter:
         )
 
     def describe(self) -> dict[str, Any]:
-        """The profile and its seed; that temperature, clocks and throttling are constants."""
+        """The profile and its seed; that clocks and throttling are constants."""
         return {
             "meter": self.name,
             "simulated": True,
