@@ -3,9 +3,11 @@
 import json
 import math
 
+import pandas as pd
 import pytest
 from quiet import SMALL, Remembering, measured, summary_of
 
+from energybench.analysis.measured_group_size import network_optima
 from energybench.analysis.summary import summarize
 from energybench.errors import DeviceError, MeterError, RunFolderError, SuiteError
 from energybench.journal import load
@@ -231,3 +233,15 @@ def test_what_is_left_of_a_budget_goes_to_the_widest_interval(tmp_path):
             counts[w.comparison, w.work] = counts.get((w.comparison, w.work), 0) + 1
     assert max(counts.values()) > study.plan.windows
     assert max(w.stop_s for w in run.windows) < 330
+
+
+def test_a_variant_that_is_skipped_at_a_stage_has_no_total_but_a_reason(tmp_path):
+    text = SMALL + "skip: [{variant: dense, channels: 64, because: too wide}]\n"
+    summary = summary_of(tmp_path, text=text)
+    totals = summary.totals.set_index("variant")
+    assert set(totals["status"]) == {"ok", "missing"}
+    assert totals.loc["dense", ["status", "reason"]].tolist() == ["missing", "skipped at 1 of the 2 stages"]
+    assert pd.isna(totals.loc["dense", "macs"])
+    paired = summary.pairs[summary.pairs["scope"] == "total"]
+    assert "dense" not in {*paired["variant"], *paired["against"]}
+    assert [o.group_sizes for o in network_optima(summary.run)] == []  # one constant group size is left, not two

@@ -44,7 +44,8 @@ def total_rows(book: Book, rows: Mapping[str, Row]) -> list[Row]:
         book: the run.
         rows: the row of every case, by its id.
     """
-    return [_total_row(book, cases, [rows[c.id] for c in cases]) for cases in book.totals().values()]
+    whole = [_total_row(book, cases, [rows[c.id] for c in cases]) for cases in book.totals().values()]
+    return whole + [_partial_row(book, cases, stages) for cases, stages in book.partial_totals()]
 
 
 def pair_rows(book: Book) -> list[Row]:
@@ -56,16 +57,29 @@ def pair_rows(book: Book) -> list[Row]:
     totals = book.totals()
     for (variant, *place), cases in totals.items():
         for against, kind in book.partners(cases[0]):
-            others = totals.get((against.variant, *place), [])
-            if len(others) == len(cases) and against.variant != variant:
+            others = totals.get((against.variant, *place))
+            if others and against.variant != variant:
                 rows.append(_pair_row(book, cases, others, kind, "total"))
     return rows
 
 
+def _partial_row(book: Book, cases: Sequence[CaseRecord], stages: int) -> Row:
+    reason = f"skipped at {stages - len(cases)} of the {stages} stages"
+    return _total_head(book, cases) | {"status": "missing", "reason": reason, "flags": ""}
+
+
 def _total_row(book: Book, cases: Sequence[CaseRecord], rows: Sequence[Row]) -> Row:
+    row = _total_head(book, cases)
+    for name in ADDITIVE:
+        if all(name in r for r in rows):
+            row[name] = sum(r[name] * r["repeat"] for r in rows)
+    return row | _total_measured(book, cases, rows, row)
+
+
+def _total_head(book: Book, cases: Sequence[CaseRecord]) -> Row:
     first = cases[0]
     place = book.kept_text(first)
-    row: Row = book.kept_fields(first) | {
+    return book.kept_fields(first) | {
         "row": "total",
         "case": f"total {first.variant} | {place}",
         "variant": first.variant,
@@ -76,10 +90,6 @@ def _total_row(book: Book, cases: Sequence[CaseRecord], rows: Sequence[Row]) -> 
         "repeat": sum(c.repeat for c in cases),
         "provenance": book.provenance,
     }
-    for name in ADDITIVE:
-        if all(name in r for r in rows):
-            row[name] = sum(r[name] * r["repeat"] for r in rows)
-    return row | _total_measured(book, cases, rows, row)
 
 
 def _total_measured(book: Book, cases: Sequence[CaseRecord], rows: Sequence[Row], row: Row) -> Row:
