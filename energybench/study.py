@@ -135,7 +135,15 @@ def plan_study(suite: Suite, station: Station, options: RunOptions) -> Study:
     cases, skipped = expand(suite, quick=options.quick, only=options.only, settings=options.settings)
     if not cases:
         raise SuiteError("no case is left to measure", where=suite.source, remedy="look at skip:, --only and --set")
-    plans = tuple(plan_workload(case, plugins=options.plugins) for case in cases)
+    plans = [plan_workload(case, plugins=options.plugins) for case in cases]
+    return study_of(suite, plans, skipped, station, options)
+
+
+def study_of(
+    suite: Suite, cases: Sequence[WorkPlan], skipped: Sequence[Skipped], station: Station, options: RunOptions
+) -> Study:
+    """Cases that are already planned, as a study: shared work, comparisons and estimates."""
+    plans = tuple(cases)
     if options.against_itself:
         plans = doubled(plans)
     comparisons, measured_as = comparisons_of(plans)

@@ -28,7 +28,8 @@ LAYERS = (
     {"runner", "study", "operators"},
     {"run_record"},
     {"session", "report", "prediction", "first_use"},
-    {"listing", "progress", "measure_machine"},
+    {"listing", "progress", "measure_machine", "measurement"},
+    {"pytest_plugin"},
     {"cli"},
     {"__main__"},
 )

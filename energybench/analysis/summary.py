@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
@@ -12,7 +13,7 @@ from energybench.analysis.case_rows import case_row
 from energybench.analysis.measured import Idle
 from energybench.analysis.optimum import group_size_rows
 from energybench.analysis.total_rows import pair_rows, total_rows
-from energybench.journal import OperatorRecord, Run
+from energybench.journal import OperatorRecord, Run, load
 from energybench.machine import Machine
 
 
@@ -56,8 +57,13 @@ class Summary:
         return pd.concat([f for f in (self.cases, self.totals) if len(f)], ignore_index=True)
 
 
-def summarize(run: Run) -> Summary:
-    """Derive every table of ``run``; works on unfinished runs too (what is missing has a reason)."""
+def summarize(run: Run | Path | str) -> Summary:
+    """Derive every table of ``run``, or of the run in a folder; of unfinished ones too (what is missing has a reason).
+
+    Raises:
+        RunFolderError: the folder holds no run that can be read.
+    """
+    run = run if isinstance(run, Run) else load(run)
     book = Book(run)
     rows = {case.id: case_row(book, case) for case in run.record.cases}
     cases = pd.DataFrame([*rows.values(), *_skipped_rows(book)])

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from energybench.errors import CaseError
 from energybench.expand import Case
 from energybench.workload.aten import tensors_in
-from energybench.workload.plan import TORCH_DTYPES, WorkPlan, constructed, laid_out, placed
+from energybench.workload.plan import TORCH_DTYPES, Given, WorkPlan, constructed, laid_out, placed
 from energybench.workload.trace import sgd, train_step
 
 MAX_SETS = 2048
@@ -61,13 +61,15 @@ def build(
         SuiteError: the layer cannot be constructed.
     """
     case = plan.case
+    if plan.given is not None:
+        return _as_given(plan.given, case, l2_bytes)
     _set_tf32(case, device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = placed(constructed(case, plugins), case, device)
     generator = torch.Generator(device).manual_seed(seed)
     set_bytes = sum(tensor.nbytes for tensor in _input_set(case, torch.device("meta"), None))
-    sets = 1 if case.cache == "hot" else min(MAX_SETS, max(2, int(2 * l2_bytes // max(set_bytes, 1)) + 1))
+    sets = _number_of_sets(case, set_bytes, l2_bytes)
     input_sets = [_input_set(case, device, generator) for _ in range(sets)]
     module.train(case.mode == "training")
     if case.mode == "inference":
@@ -78,6 +80,21 @@ def build(
     else:
         step = _training_step(runnable, input_sets, plan, device, generator)
     return Built(runnable, input_sets, step, cold=case.cache == "rotated" and sets * set_bytes > 2 * l2_bytes)
+
+
+def _as_given(given: Given, case: Case, l2_bytes: float) -> Built:
+    """The module itself, with torch's switches as its owner set them; a rotating cache gets copies of its inputs."""
+    set_bytes = sum(tensor.nbytes for tensor in given.inputs)
+    sets = _number_of_sets(case, set_bytes, l2_bytes)
+    copies = [tuple(tensor.detach().clone() for tensor in given.inputs) for _ in range(sets - 1)]
+    input_sets = [given.inputs, *copies]
+    cold = case.cache == "rotated" and sets * set_bytes > 2 * l2_bytes
+    return Built(given.module, input_sets, _inference_step(given.module, input_sets), cold)
+
+
+def _number_of_sets(case: Case, set_bytes: int, l2_bytes: float) -> int:
+    """How many sets of inputs a case rotates through."""
+    return 1 if case.cache == "hot" else min(MAX_SETS, max(2, int(2 * l2_bytes // max(set_bytes, 1)) + 1))
 
 
 def _set_tf32(case: Case, device: torch.device) -> None:

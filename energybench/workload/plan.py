@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,14 @@ TORCH_DTYPES = {
 
 
 @dataclass(frozen=True)
+class Given:
+    """A module that already exists, with the inputs it is to be measured on; both on the device they run on."""
+
+    module: nn.Module
+    inputs: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
 class WorkPlan:
     """What a case must do in one iteration, counted on meta tensors.
 
@@ -46,6 +54,7 @@ class WorkPlan:
         unknown: operators without a closed form, named; their MACs are missing above.
         work: identity of the work. Cases with the same one launch the same kernels on the same shapes and are
             measured once.
+        given: the module itself, where it was handed over and is not to be built from the case.
     """
 
     case: Case
@@ -58,6 +67,7 @@ class WorkPlan:
     output_shapes: tuple[tuple[int, ...], ...]
     unknown: tuple[str, ...]
     work: str
+    given: Given | None = field(default=None, compare=False, repr=False)
 
 
 def plan_workload(case: Case, *, plugins: Sequence[str] = ()) -> WorkPlan:
@@ -79,7 +89,7 @@ def plan_workload(case: Case, *, plugins: Sequence[str] = ()) -> WorkPlan:
             f"{case.layer} does not run on inputs of shape {shapes}: {one_line(error)}",
             remedy="correct input: or args:, or skip this case",
         ) from error
-    return _plan(case, module, inputs, traced)
+    return plan_traced(case, module, inputs, traced)
 
 
 def constructed(case: Case, plugins: Sequence[str]) -> nn.Module:
@@ -124,7 +134,10 @@ def _meta_input(case: Case, index: int) -> Tensor:
     return laid_out(torch.empty(spec.shape, dtype=dtype), case)
 
 
-def _plan(case: Case, module: nn.Module, inputs: Sequence[Tensor], traced: Trace) -> WorkPlan:
+def plan_traced(
+    case: Case, module: nn.Module, inputs: Sequence[Tensor], traced: Trace, *, given: Given | None = None
+) -> WorkPlan:
+    """What a traced case must do, in sum: MACs, bytes, memory, identity."""
     training = case.mode == "training"
     parameters = list(module.parameters())
     input_bytes = sum(tensor.nbytes for tensor in inputs)
@@ -147,6 +160,7 @@ def _plan(case: Case, module: nn.Module, inputs: Sequence[Tensor], traced: Trace
         output_shapes=tuple(tuple(tensor.shape) for tensor in traced.outputs),
         unknown=unknown,
         work=_identity(case, parameters, traced, unknown),
+        given=given,
     )
 
 
