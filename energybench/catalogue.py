@@ -8,7 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 LAYERS: Mapping[str, str] = {
+    "BlocksInSitu2d": "energybench.layers.residual_blocks",
+    "ConvFirst2d": "energybench.layers.residual_blocks",
+    "ConvNeXtBlock2d": "energybench.layers.residual_blocks",
+    "FusedMBConv2d": "energybench.layers.residual_blocks",
     "GroupConv2d": "energybench.layers.group_conv",
+    "MBConv2d": "energybench.layers.residual_blocks",
+    "MLPBlock2d": "energybench.layers.residual_blocks",
 }
 """Our layers: class name to module."""
 
