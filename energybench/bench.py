@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from energybench.analysis.joules import WindowJoules
 from energybench.devices import Device, Loop
+from energybench.errors import CaseError, UnsupportedError
 from energybench.journal import BoardRecord, Journal, WindowRecord
 from energybench.meters import Meter, MeterFault
 from energybench.planner import Plan
@@ -197,15 +198,17 @@ def append(bench: Bench, window: WindowRecord, readings: Iterable[Reading] = ())
     bench.journal.append(window.model_copy(update={"session": bench.session, "faults": new}), readings)
 
 
-def append_failure(bench: Bench, comparison: Comparison, work: WorkPlan, reason: str) -> None:
-    """Write that a piece of work failed, and why; it becomes a row."""
-    bench.progress.note(f"{work.case.id} failed: {reason}")
+def append_failure(bench: Bench, comparison: Comparison, work: WorkPlan, error: CaseError) -> None:
+    """Write that a piece of work failed, or cannot run on this device, and why; it becomes a row."""
+    kind: Literal["failed", "skipped"] = "skipped" if isinstance(error, UnsupportedError) else "failed"
+    reason = str(error)
+    bench.progress.note(f"{work.case.id} {kind}: {reason}")
     now_s = bench.device.clock.now_s()
     append(
         bench,
         WindowRecord(
             number=0,
-            kind="failed",
+            kind=kind,
             work=work.work,
             comparison=comparison.id,
             start_s=now_s,

@@ -24,6 +24,7 @@ Family = Literal[
     "conv_depthwise",
     "conv_pointwise",
     "gemm",
+    "sparse",
     "normalisation",
     "elementwise",
     "pooling",

@@ -7,6 +7,7 @@
     |-- DeviceError             a device that was asked for is not usable    exit 3
     |-- MeterError              a meter that was asked for is not usable     exit 3
     `-- CaseError               one case failed; becomes a row, never an end
+        `-- UnsupportedError    this device does not have what it needs; a row that says `skipped`
 
 Every message answers four questions: where, what, why it matters for the number, what to type next.
 """
@@ -68,6 +69,13 @@ class MeterError(EnergyBenchError):
 
 class CaseError(EnergyBenchError):
     """One case could not be measured; the runner turns it into a row with this reason."""
+
+
+class UnsupportedError(CaseError):
+    """A device lacks what a case is made of (2:4 on a CPU, fp8 before sm_89); the row says `skipped` and why.
+
+    A layer raises it while its weights are packed or when it runs.
+    """
 
 
 def one_line(error: BaseException) -> str:

@@ -181,6 +181,16 @@ def peak_for(machine: Machine, dtype: str) -> float:
     return machine.peak_flops_per_s[rate_dtype(machine, dtype)]
 
 
+def missing_rate(operators: Iterable[OperatorCost], machine: Machine) -> str:
+    """Why a machine cannot run some of the operators: it has no rate for their number format. Empty where it can."""
+    for dtype in dict.fromkeys(op.dtype for op in operators if op.macs):
+        try:
+            rate_dtype(machine, dtype)
+        except MachineError as error:
+            return error.what
+    return ""
+
+
 def rate_dtype(machine: Machine, dtype: str) -> str:
     """The data type whose rate and unit energy ``dtype`` has on this machine; differs from it where it falls back.
 

@@ -17,7 +17,7 @@ from energybench.devices import Device
 from energybench.devices.simulated import SimulatedDevice
 from energybench.devices.truth import constants, work_truth
 from energybench.journal import CaseRecord, OperatorRecord, RunRecord, SkippedRecord
-from energybench.machine import machine_to_dict
+from energybench.machine import machine_to_dict, missing_rate
 from energybench.resolve import suite_identity
 from energybench.study import RunOptions, Station, Study
 from energybench.suite import Suite
@@ -102,6 +102,8 @@ def _truth(study: Study, device: Device) -> dict[str, dict[str, float]]:
         return {}
     found = {"constants": constants(device.machine)}
     for plan in study.cases:
+        if missing_rate(plan.operators, device.machine):
+            continue
         truth = work_truth(plan.operators, device.machine)
         found[plan.work] = {
             "latency_s": truth.latency_s,

@@ -85,7 +85,7 @@ def _prepared(bench: Bench, comparison: Comparison, work: WorkPlan) -> Prepared 
         with failures_as_rows():
             prepared = bench.device.prepare(work)
     except CaseError as error:
-        append_failure(bench, comparison, work, str(error))
+        append_failure(bench, comparison, work, error)
         return None
     for note in prepared.notes:
         bench.note(f"{work.case.id}: {note}")
@@ -101,7 +101,7 @@ def _settled(bench: Bench, comparison: Comparison, prepared: Sequence[Prepared])
                 settle(bench, comparison, working[0])
             break
         except CaseError as error:
-            append_failure(bench, comparison, working.pop(0).plan, str(error))
+            append_failure(bench, comparison, working.pop(0).plan, error)
     return working
 
 
@@ -111,7 +111,7 @@ def _fit_to_run(bench: Bench, comparison: Comparison, work: Prepared) -> bool:
         with failures_as_rows():
             _latency_pass(bench, comparison, work)
     except CaseError as error:
-        append_failure(bench, comparison, work.plan, str(error))
+        append_failure(bench, comparison, work.plan, error)
         return False
     return True
 
@@ -218,7 +218,7 @@ def _measured_window(bench: Bench, comparison: Comparison, work: Prepared, block
             finally:
                 stamps = loop.stop()
     except CaseError as error:
-        append_failure(bench, comparison, work.plan, str(error))
+        append_failure(bench, comparison, work.plan, error)
         return False
     window = WindowRecord(
         number=0,

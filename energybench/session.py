@@ -75,7 +75,7 @@ def _complete(bench: Bench, study: Study) -> bool:
 
     What a budget cut off is not complete: the same command goes on with it.
     """
-    failed = {(w.comparison, w.work) for w in bench.journal.windows if w.kind == "failed"}
+    failed = {(w.comparison, w.work) for w in bench.journal.windows if w.kind in ("failed", "skipped")}
     wanted = {(c.id, work.work) for c in study.comparisons for work in c.works}
     return not bench.meter_lost and all(bench.found.get(key) or key in failed for key in wanted)
 

@@ -16,7 +16,7 @@ from energybench.devices.simulated import SimulatedDevice
 from energybench.errors import MeterError, SuiteError
 from energybench.expand import Skipped, expand
 from energybench.lock import DeviceLock
-from energybench.machine import Machine, machine_for_device, predicted_energy_j, predicted_latency_s
+from energybench.machine import Machine, machine_for_device, missing_rate, predicted_energy_j, predicted_latency_s
 from energybench.meters import Capabilities, Meter
 from energybench.planner import Estimate, Plan, estimate, plan_measurement, within_budget
 from energybench.sensor import SensorProfile
@@ -183,10 +183,12 @@ def _machine_of(device: Device) -> Machine | None:
 
 
 def _expected_power_w(plans: Sequence[WorkPlan], machine: Machine | None) -> float | None:
-    """Mean of the modelled powers; None without a machine sheet."""
+    """Mean of the modelled powers; None without a machine sheet, or where it says nothing of any case."""
     if machine is None:
         return None
     powers = [
-        predicted_energy_j(p.operators, machine).total_j / predicted_latency_s(p.operators, machine) for p in plans
+        predicted_energy_j(p.operators, machine).total_j / predicted_latency_s(p.operators, machine)
+        for p in plans
+        if not missing_rate(p.operators, machine)
     ]
-    return min(sum(powers) / len(powers), machine.tdp_w)
+    return min(sum(powers) / len(powers), machine.tdp_w) if powers else None

@@ -54,7 +54,9 @@ class Book:
         Of work that failed nothing counts, though its windows stay in the folder.
         """
         measured = self.measured.get(self.key(case), Measured())
-        return Measured(latency=measured.latency, error=measured.error) if measured.error else measured
+        if not measured.error:
+            return measured
+        return Measured(latency=measured.latency, error=measured.error, skipped=measured.skipped)
 
     def key(self, case: CaseRecord) -> tuple[str, str]:
         """The measurement of ``case``: the comparison it was measured in, and its work."""

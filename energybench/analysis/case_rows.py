@@ -15,7 +15,7 @@ from energybench.analysis.ratios import Ratio, ratio_of
 from energybench.analysis.statistics import Interval, log_interval
 from energybench.flags import FLAGS
 from energybench.journal import CaseRecord
-from energybench.machine import attainable_latency_s, predicted_energy_j, predicted_latency_s
+from energybench.machine import attainable_latency_s, missing_rate, predicted_energy_j, predicted_latency_s
 
 GAIN_UNCERTAINTY = 0.05
 """Gain of a board's sensor without a calibration against a meter: +-5 % of reading (`measurement.md` 1.2)."""
@@ -89,9 +89,9 @@ def counted(book: Book, case: CaseRecord) -> Row:
 
 
 def modelled(book: Book, case: CaseRecord) -> Row:
-    """What the machine sheet says of one iteration; nothing without a sheet."""
+    """What the machine sheet says of one iteration; nothing without a sheet, or without its rates."""
     operators = book.operators.get(case.work, [])
-    if book.machine is None or not operators:
+    if book.machine is None or not operators or missing_rate(operators, book.machine):
         return {}
     machine = book.machine
     return {
@@ -147,7 +147,7 @@ def _against_baseline(book: Book, case: CaseRecord) -> Row:
 def _status(book: Book, measured: Measured, energy: Interval | None) -> tuple[str, str]:
     if not measured.windows:
         if measured.error:
-            return "failed", measured.error
+            return "skipped" if measured.skipped else "failed", measured.error
         return "missing", "not measured yet; run the same command again to go on"
     if energy is not None:
         return "ok", ""

@@ -41,6 +41,7 @@ NEAREST: Mapping[str, str] = {
     "conv_dense_large": "conv_dense",
     "conv_depthwise_large": "conv_depthwise",
     "conv_grouped_large": "conv_grouped",
+    "sparse": "gemm",
     "pooling": "elementwise",
     "reduction": "normalisation",
     "copy": "elementwise",

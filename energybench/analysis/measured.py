@@ -38,13 +38,15 @@ class Measured:
     Attributes:
         windows: its windows, in the order they were measured.
         latency: its latency pass, if any.
-        error: why it failed, if it did and was not measured since.
+        error: why it failed or could not run here, if so and not measured since.
+        skipped: whether that was for want of something the device does not have.
         distrust: why its joules must not be printed; empty where they may be.
     """
 
     windows: list[MeasuredWindow] = field(default_factory=list)
     latency: WindowRecord | None = None
     error: str = ""
+    skipped: bool = False
     distrust: str = ""
 
     @property
@@ -138,10 +140,11 @@ def measured_works(run: Run) -> dict[tuple[str, str], Measured]:
         if window.kind == "latency":
             passes[window.work] = window
             continue
-        if window.kind not in ("window", "failed"):
+        if window.kind not in ("window", "failed", "skipped"):
             continue
         measured = found.setdefault((window.comparison, window.work), Measured())
-        if window.kind == "failed":
+        measured.skipped = window.kind == "skipped"
+        if window.kind != "window":
             measured.error = window.error
         else:
             measured.windows.append(_measured_window(*sound_readings(run, window), sensor))

@@ -15,7 +15,8 @@ from energybench.clock import VirtualClock
 from energybench.devices import DeviceFacts, LatencySamples, Prepared, Stamp
 from energybench.devices.board import BoardPower, Unsteadiness
 from energybench.devices.truth import WorkTruth, constants, work_truth
-from energybench.machine import Machine, load_machine
+from energybench.errors import UnsupportedError
+from energybench.machine import Machine, load_machine, missing_rate
 from energybench.workload import WorkPlan
 
 WINDOW_SD = 1e-3
@@ -96,7 +97,9 @@ class SimulatedDevice:
         return ""
 
     def prepare(self, plan: WorkPlan) -> SimulatedPrepared:
-        """Find the truth of the work's operators."""
+        """Find the truth of the work's operators; a board whose sheet lacks their number format cannot run them."""
+        if lacking := missing_rate(plan.operators, self.machine):
+            raise UnsupportedError(lacking)
         self.clock.sleep_until(self.clock.now_s() + COMPILE_S)
         return SimulatedPrepared(plan, work_truth(plan.operators, self.machine))
 

@@ -31,6 +31,7 @@ QUALITY: Mapping[str, Quality] = {
     "conv_grouped": Quality(0.23, 0.66, 1.52),
     "conv_depthwise": Quality(0.031, 0.71, 5.6),
     "gemm": Quality(0.72, 0.85, 1.0),
+    "sparse": Quality(0.058, 0.57, 2.9),
     "normalisation": Quality(0.5, 0.80, 1.0),
     "elementwise": Quality(0.5, 0.87, 1.0),
     "pooling": Quality(0.5, 0.62, 1.0),

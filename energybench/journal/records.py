@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from energybench.columns import SCHEMA_VERSION
 from energybench.cost import Family
 
-WindowKind = Literal["window", "idle", "settle", "observer", "latency", "failed"]
+WindowKind = Literal["window", "idle", "settle", "observer", "latency", "failed", "skipped"]
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Positive = Annotated[int, Field(ge=1, lt=2**63)]
@@ -105,7 +105,8 @@ class WindowRecord(_Record):
     """One line of ``windows.jsonl``.
 
     ``stamps`` are (seconds on the session's clock, iterations done by then). A ``latency`` line carries
-    ``samples_s`` (seconds per iteration, each the mean of ``iterations_per_sample``), a ``failed`` line an ``error``.
+    ``samples_s`` (seconds per iteration, each the mean of ``iterations_per_sample``), a ``failed`` line an
+    ``error``; so does a ``skipped`` one: why this device cannot run the work.
     """
 
     number: int

@@ -218,7 +218,7 @@ def _common(values: pd.Series) -> str:
 
 
 def _trouble_lines(summary: Summary) -> Iterator[str]:
-    for status in ("failed", "missing"):
+    for status in ("failed", "missing", "skipped"):
         rows = summary.cases[summary.cases["status"] == status]
         if len(rows):
             reason = plain(rows["reason"].iloc[0] or "", 160)

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from energybench import cost
-from energybench.cost import DTYPE_BYTES, Operand, OperatorCost
+from energybench.cost import Operand, OperatorCost
+from energybench.kernel_cost import KernelForm, dtype_name, kernel_form, operand
 
 Arguments = Sequence[Any]
-Form = Callable[[Arguments, Sequence[Tensor]], tuple[OperatorCost, ...]]
 
 _FREE = {"_unsafe_view", "unsafe_split", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
 """No kernel, though the schema does not say that the output is a view."""
@@ -75,7 +75,7 @@ def operator_costs(
     """The cost of one call of an operator that is not free; several where it stands for several kernels."""
     name = function.overloadpacket.__name__
     outputs = list(tensors_in(result))
-    form = _FORMS.get(name)
+    form = kernel_form(function._schema.name) or _FORMS.get(name)
     if form is not None:
         return form(arguments, outputs)
     inputs = list(tensors_in((arguments[1:] if name in _OVERWRITES else arguments, keywords)))
@@ -99,21 +99,6 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
     elif isinstance(value, tuple | list):
         for item in value:
             yield from tensors_in(item)
-
-
-def operand(tensor: Tensor) -> Operand:
-    """Shape and number format of a tensor, counting only elements that exist (broadcast ones do not)."""
-    shape = tuple(size for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride or size == 0)
-    return Operand(shape, dtype_name(tensor.dtype))
-
-
-def dtype_name(dtype: torch.dtype) -> str:
-    """The project's word for a torch number format; the eight-bit floats are one."""
-    name = str(dtype).removeprefix("torch.")
-    name = "float8" if name.startswith("float8") else name
-    if name not in DTYPE_BYTES:
-        raise NotImplementedError(f"tensors of {dtype} have no size in energybench.cost.DTYPE_BYTES")
-    return name
 
 
 def _operands(tensors: Sequence[Tensor]) -> list[Operand]:
@@ -191,7 +176,7 @@ def _plain(name: str) -> str:
     return name.removeprefix("_foreach").strip("_").removeprefix("native_")
 
 
-_FORMS: Mapping[str, Form] = {
+_FORMS: Mapping[str, KernelForm] = {
     "convolution": _convolution,
     "convolution_backward": _convolution_backward,
     "addmm": _addmm,

@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from energybench.errors import CaseError
 from energybench.expand import Case
 from energybench.workload.aten import tensors_in
+from energybench.workload.formats import encoded
 from energybench.workload.plan import TORCH_DTYPES, Given, WorkPlan, constructed, laid_out, placed
 from energybench.workload.trace import sgd, train_step
 
@@ -58,6 +59,7 @@ def build(
 
     Raises:
         CaseError: the device has no TF32.
+        UnsupportedError: the device does not have the format of a layer's weights.
         SuiteError: the layer cannot be constructed.
     """
     case = plan.case
@@ -68,9 +70,10 @@ def build(
         torch.manual_seed(seed)
         module = placed(constructed(case, plugins), case, device)
     generator = torch.Generator(device).manual_seed(seed)
-    set_bytes = sum(tensor.nbytes for tensor in _input_set(case, torch.device("meta"), None))
+    input_sets = [encoded(module, _input_set(case, device, generator))]
+    set_bytes = sum(tensor.nbytes for tensor in input_sets[0])
     sets = _number_of_sets(case, set_bytes, l2_bytes)
-    input_sets = [_input_set(case, device, generator) for _ in range(sets)]
+    input_sets += [encoded(module, _input_set(case, device, generator)) for _ in range(1, sets)]
     module.train(case.mode == "training")
     if case.mode == "inference":
         _settle_batch_norms(module, input_sets[0])

@@ -15,6 +15,7 @@ from energybench.cost import OperatorCost
 from energybench.errors import SuiteError, one_line
 from energybench.expand import Case
 from energybench.resolve import check_arguments, resolve_layer
+from energybench.workload.formats import encoded, pack, packed_layers
 from energybench.workload.trace import Trace, trace
 
 TORCH_DTYPES = {
@@ -43,7 +44,7 @@ class WorkPlan:
         case: the case.
         operators: in order of execution; in training mode the backward pass and the SGD step too.
         macs: multiply-accumulates of all operators.
-        params: elements of all parameters.
+        params: elements of all parameters; of packed layers the weights they store.
         compulsory_bytes: inputs, parameters (with buffers such as running statistics) and outputs, each moved once;
             in training also the gradients at both ends, and parameters written. Never more than ``eager_bytes``:
             of an embedding only the rows that are picked count.
@@ -82,6 +83,7 @@ def plan_workload(case: Case, *, plugins: Sequence[str] = ()) -> WorkPlan:
         inputs = tuple(_meta_input(case, index) for index in range(len(case.inputs)))
     try:
         module = placed(module, case, torch.device("meta"))
+        inputs = encoded(module, inputs)
         traced = trace(module, inputs, training=case.mode == "training", tf32=case.dtype == "tf32")
     except Exception as error:
         shapes = ", ".join(str(list(tensor.shape)) for tensor in case.inputs)
@@ -112,9 +114,16 @@ def constructed(case: Case, plugins: Sequence[str]) -> nn.Module:
 
 
 def placed(module: nn.Module, case: Case, device: torch.device) -> nn.Module:
-    """The module on a device, in the case's number format and layout."""
+    """The module on a device, in the case's number format and layout; layers with a format of their own packed.
+
+    Raises:
+        UnsupportedError: the device does not have one of the formats.
+    """
     module = module.to(device=device, dtype=TORCH_DTYPES[case.dtype])
-    return module.to(memory_format=torch.channels_last) if case.layout == "channels_last" else module  # type: ignore[call-overload]
+    if case.layout == "channels_last":
+        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    pack(module)
+    return module
 
 
 def laid_out(tensor: Tensor, case: Case) -> Tensor:
@@ -153,25 +162,27 @@ def plan_traced(
         case=case,
         operators=traced.operators,
         macs=sum(operator.macs for operator in traced.operators),
-        params=sum(tensor.numel() for tensor in parameters),
+        params=sum(tensor.numel() for tensor in parameters) + sum(p.stored_weights for p in packed_layers(module)),
         compulsory_bytes=min(compulsory, eager_bytes) if traced.operators else compulsory,
         eager_bytes=eager_bytes,
         peak_memory_bytes=weight_bytes + 2 * input_bytes + traced.peak_bytes,
         output_shapes=tuple(tuple(tensor.shape) for tensor in traced.outputs),
         unknown=unknown,
-        work=_identity(case, parameters, traced, unknown),
+        work=_identity(case, module, traced, unknown),
         given=given,
     )
 
 
-def _identity(case: Case, parameters: Sequence[Tensor], traced: Trace, unknown: Sequence[str]) -> str:
+def _identity(case: Case, module: nn.Module, traced: Trace, unknown: Sequence[str]) -> str:
     """Hash of everything that decides which kernels run on what; names and groupings of arguments do not."""
     facts = {
         "operators": traced.signature,
-        "parameters": [[list(tensor.shape), str(tensor.dtype)] for tensor in parameters],
+        "parameters": [[list(tensor.shape), str(tensor.dtype)] for tensor in module.parameters()],
         "inputs": [[spec.shape, spec.integers] for spec in case.inputs],
         "options": [case.dtype, case.layout, case.mode, case.cache, case.compile],
         # Of a layer that is neither ours nor torch's only its operators are known, not the values they work on.
         "layer": [case.layer, dict(case.args)] if unknown or is_foreign(case.layer) else [],
     }
+    if patterns := [layer.value_pattern for layer in packed_layers(module)]:
+        facts["patterns"] = patterns
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -21,7 +21,8 @@ from torch.utils.module_tracker import ModuleTracker
 
 from energybench import cost
 from energybench.cost import OperatorCost
-from energybench.workload.aten import dtype_name, is_free, operand, operator_costs, tensors_in
+from energybench.kernel_cost import dtype_name, operand
+from energybench.workload.aten import is_free, operator_costs, tensors_in
 
 
 @dataclass(frozen=True)
