@@ -90,11 +90,19 @@ RESULTS: tuple[Column, ...] = (
     Column("relative_halfwidth", "", "half-width of the energy interval over the estimate", "measured"),
     Column("smallest_difference", "", "smallest energy ratio - 1 this design shows with 80 % power at 5 %", "measured"),
     Column("stopped", "", "why measuring ended: converged, windows, budget, failed", ""),
+    Column("temperature_start_c", "degC", "median of the windows' start temperatures", "measured"),
     Column("temperature_c", "degC", "median of the windows' end temperatures", "measured"),
     Column("sm_clock_hz", "Hz", "median SM clock over the windows", "measured"),
+    Column("memory_clock_hz", "Hz", "median memory clock over the windows", "measured"),
     Column("throttle_share", "", "share of the windows' time slowed by heat or hardware", "measured"),
     Column("power_cap_share", "", "share of the windows' time held at the power limit", "measured"),
     Column("counter_vs_integral", "", "counter joules over integrated power readings - 1", "measured"),
+    Column(
+        "stale_share", "", "share of the time in which the source of the joules had stood still too long", "measured"
+    ),
+    Column("impossible_share", "", "share of the readings that were impossible and dropped", "measured"),
+    Column("alias_bound", "", "most that joules can be off because the sensor sees only part of the time", "measured"),
+    Column("observer_effect", "", "loop time polled as usual over hardly polled - 1", "measured"),
     Column(
         "model_error", "", "expected relative error of predicted joules; only where provenance is modelled", "modelled"
     ),

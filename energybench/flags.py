@@ -71,6 +71,36 @@ FLAGS: dict[str, Flag] = {
             "the energy counter stood still",
             "update the driver; power readings were used where possible",
         ),
+        Flag(
+            "meter-lost",
+            "L",
+            "the meter was lost while measuring; windows after that have no joules",
+            "look for Xid errors in dmesg, then run the same command to go on",
+        ),
+        Flag(
+            "alias",
+            "A",
+            "the sensor sees part of the time and iterations are long: joules may be off by up to alias_bound",
+            "shorten iterations (a smaller batch), or measure more windows: each begins at another phase",
+        ),
+        Flag(
+            "observer",
+            "O",
+            "polling the meter slows the loop by over 0.5 %",
+            "leave the host alone, or give the run a CPU core of its own",
+        ),
+        Flag(
+            "foreign-process",
+            "!",
+            "another process used the GPU: no joules are printed",
+            "stop it (energybench doctor lists them)",
+        ),
+        Flag(
+            "foreign-unseen",
+            "!",
+            "the driver lists processes that cannot be seen from here; they may be our own",
+            "start the container with --pid=host to tell",
+        ),
         Flag("meter-faults", "F", "some readings were impossible and were dropped", "energybench doctor"),
         Flag(
             "below-floor",
@@ -83,6 +113,18 @@ FLAGS: dict[str, Flag] = {
             "e",
             "not captured as a CUDA graph: gaps between kernels are part of the joules",
             "avoid host syncs in the layer",
+        ),
+        Flag(
+            "gap",
+            "g",
+            "the queue of the GPU ran dry at times: idle moments are part of the joules",
+            "quiet the host, or give the run a CPU core of its own",
+        ),
+        Flag(
+            "not-cold",
+            "h",
+            "inputs were found in the cache although they should not be: too small to outgrow it",
+            "state it, or ask for cache: hot",
         ),
         Flag(
             "burst",

@@ -6,6 +6,8 @@ import pytest
 from quiet import summary_of
 
 from energybench import columns
+from energybench.analysis.book import Book
+from energybench.analysis.row_flags import row_flags
 from energybench.flags import FLAGS, marks
 
 README = Path(__file__).parents[1] / "README.md"
@@ -31,9 +33,16 @@ def test_a_run_has_every_column_in_the_dictionarys_order_and_its_axes_after(tmp_
     summary = summary_of(tmp_path, quick=True)
     expected = columns.names(columns.RESULTS)
     assert list(summary.cases.columns[: len(expected)]) == expected
-    assert {"channels", "size", "network"} <= set(summary.cases.columns[len(expected) :])
+    assert set(summary.cases.columns[len(expected) :]) == {"channels", "size", "network"}, "a number has no column"
     assert list(summary.pairs.columns) == columns.names(columns.PAIRS)
     assert list(summary.windows.columns) == columns.names(columns.WINDOWS)
+
+
+def test_every_flag_that_a_row_can_carry_is_in_the_dictionary_and_the_other_way_round(tmp_path):
+    summary = summary_of(tmp_path, quick=True)
+    book = Book(summary.run)
+    for case, row in zip(summary.run.record.cases, summary.cases.to_dict("records"), strict=True):
+        assert list(row_flags(book, case, book.of(case), row)) == list(FLAGS)
 
 
 def test_every_flag_has_a_mark_a_meaning_and_a_remedy():

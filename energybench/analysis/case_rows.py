@@ -10,22 +10,18 @@ import numpy as np
 from energybench.analysis.book import Book, Row
 from energybench.analysis.gap import ideal_latency_s
 from energybench.analysis.guards import alias_bound
-from energybench.analysis.measured import COUNTER_FLAGS, Measured
+from energybench.analysis.measured import Measured
 from energybench.analysis.ratios import Ratio, ratio_of
+from energybench.analysis.row_flags import row_flags
 from energybench.analysis.statistics import Interval, log_interval
-from energybench.flags import FLAGS
 from energybench.journal import CaseRecord
 from energybench.machine import attainable_latency_s, missing_rate, predicted_energy_j, predicted_latency_s
 
 GAIN_UNCERTAINTY = 0.05
 """Gain of a board's sensor without a calibration against a meter: +-5 % of reading (`measurement.md` 1.2)."""
 
-BURST = 0.02
 LOAD_OVER_IDLE = 1.2
 """Below this many times idle the part above idle is mostly error (requirement 17)."""
-THROTTLE_WARNS = 1e-3
-CAPPED = 0.5
-DRIFTING_SHARE = 0.25
 
 
 def case_row(book: Book, case: CaseRecord) -> Row:
@@ -39,8 +35,10 @@ def case_row(book: Book, case: CaseRecord) -> Row:
     row |= _against_baseline(book, case)
     row |= {
         "windows": len(measured.energy_by_block) if energy is not None else len(measured.windows),
-        "temperature_c": measured.median_after(lambda w: w.after.temperature_c if w.after else None),
-        "sm_clock_hz": measured.median_after(lambda w: w.after.sm_clock_hz if w.after else None),
+        "temperature_start_c": measured.median_of(lambda w: w.before.temperature_c if w.before else None),
+        "temperature_c": measured.median_of(lambda w: w.after.temperature_c if w.after else None),
+        "sm_clock_hz": measured.median_of(lambda w: w.after.sm_clock_hz if w.after else None),
+        "memory_clock_hz": measured.median_of(lambda w: w.after.memory_clock_hz if w.after else None),
         "throttle_share": measured.throttle_share(),
         "power_cap_share": measured.share("throttle_power_s"),
         "counter_vs_integral": measured.counter_vs_integral(),
@@ -55,8 +53,7 @@ def case_row(book: Book, case: CaseRecord) -> Row:
     if latency and row.get("ideal_latency_s"):
         row["efficiency"] = row["ideal_latency_s"] / latency.estimate
     row["status"], row["reason"] = _status(book, measured, energy)
-    flags = _flags(book, case, measured, row)
-    row["flags"] = " ".join(name for name in FLAGS if name in flags)
+    row["flags"] = " ".join(name for name, present in row_flags(book, case, measured, row).items() if present)
     return row
 
 
@@ -166,42 +163,6 @@ def _alias_bound(book: Book, measured: Measured, energy: Interval | None, latenc
     return alias_bound(power_w, book.idle.power_w, latency.estimate, book.sensor, kind, phases=len(measured.windows))
 
 
-def _flags(book: Book, case: CaseRecord, measured: Measured, row: Row) -> set[str]:
-    quick = bool(book.record.options.get("quick"))
-    counts, total = measured.flag_counts(), len(measured.windows)
-    drifting = max(counts["latency-drift"], counts["power-drift"])
-    conditions = {
-        "simulated": book.run.simulated,
-        "quick": quick,
-        "few-windows": 0 < _counting(measured) < int(book.record.plan.get("windows", 0)),
-        "meter-lost": any("meter-lost" in w.record.flags for w in measured.windows),
-        "not-cold": any("not-cold" in w.record.flags for w in measured.windows),
-        "gap": any("gap" in w.record.flags for w in measured.windows),
-        "drift": total > 0 and drifting > DRIFTING_SHARE * total,
-        "counter-stale": counts["counter-stale"] > 0,
-        "meter-faults": any(sum(w.record.faults.values()) for w in measured.windows),
-        "wide": _over(_width(row), book.record.plan.get("precision")),
-        "throttled": _over(row.get("throttle_share"), THROTTLE_WARNS),
-        "power-capped": _over(row.get("power_cap_share"), CAPPED),
-        "counter-disagrees": _over(abs(row.get("counter_vs_integral") or 0.0), COUNTER_FLAGS),
-        "alias": _over(row.get("alias_bound"), book.record.plan.get("precision")),
-        "observer": book.observer is not None and book.observer.significant,
-        "foreign-process": "foreign-process" in book.foreign,
-        "foreign-unseen": "foreign-unseen" in book.foreign,
-        "below-floor": any("floor" in w.joules.reason for w in measured.windows),
-        "eager": any(w.record.launch == "eager" for w in measured.windows)
-        and str(book.record.device.get("name", "")).startswith("cuda"),
-        "burst": _burst(row),
-        "unknown-operators": bool(case.unknown_operators),
-        "above-roof": _over(row.get("attainable_latency_s"), row.get("loop_latency_s")),
-        "foreign-device": bool(book.record.meter.get("foreign_device")),
-        "idle-once": book.idle is not None and book.idle.measurements < 2,
-        "idle-unsettled": book.idle is not None and book.idle.unsettled,
-        "unsettled": not quick and book.unsettled,
-    }
-    return {name for name, present in conditions.items() if present}
-
-
 def _latency_columns(measured: Measured, latency: Interval | None) -> Row:
     row: Row = latency_interval(latency) if latency else {}
     passed = measured.latency
@@ -241,25 +202,3 @@ def _interval(values: Sequence[float]) -> Interval | None:
 def finite(value: float) -> float | None:
     """``value``, or None where it is infinite or no number: what cannot be known is not printed."""
     return value if math.isfinite(value) else None
-
-
-def _counting(measured: Measured) -> int:
-    """Windows behind the printed number: those with joules where there are any."""
-    return len(measured.energy_by_block) or len(measured.windows)
-
-
-def _width(row: Row) -> float | None:
-    """Relative half-width of the row's joules; of its loop latency where it has none."""
-    if row.get("energy_per_inference_j") is not None:
-        return row.get("relative_halfwidth")
-    low, high = row.get("loop_latency_low_s"), row.get("loop_latency_high_s")
-    return None if low is None or high is None else (high - low) / (2 * row["loop_latency_s"])
-
-
-def _over(value: float | None, limit: float | None) -> bool:
-    return value is not None and limit is not None and value > limit
-
-
-def _burst(row: Row) -> bool:
-    single, loop = row.get("latency_s"), row.get("loop_latency_s")
-    return bool(single and loop and abs(loop / single - 1) > BURST)

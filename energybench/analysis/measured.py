@@ -108,8 +108,8 @@ class Measured:
         """How many windows carry each flag, those found while measuring and those found in the readings."""
         return Counter(flag for w in self.windows for flag in {*w.record.flags, *w.joules.flags})
 
-    def median_after(self, value: Callable[[WindowRecord], float | None]) -> float | None:
-        """Median over the windows of something the board said at their end."""
+    def median_of(self, value: Callable[[WindowRecord], float | None]) -> float | None:
+        """Median over the windows of something their records say."""
         found = [v for w in self.windows if (v := value(w.record)) is not None]
         return stdlib_statistics.median(found) if found else None
 
