@@ -97,6 +97,7 @@ RESULTS: tuple[Column, ...] = (
     Column("throttle_share", "", "share of the windows' time slowed by heat or hardware", "measured"),
     Column("power_cap_share", "", "share of the windows' time held at the power limit", "measured"),
     Column("counter_vs_integral", "", "counter joules over integrated power readings - 1", "measured"),
+    Column("drift", "", "second half of a window over its first - 1, power or time, the larger; median", "measured"),
     Column(
         "stale_share", "", "share of the time in which the source of the joules had stood still too long", "measured"
     ),

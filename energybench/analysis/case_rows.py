@@ -42,6 +42,7 @@ def case_row(book: Book, case: CaseRecord) -> Row:
         "throttle_share": measured.throttle_share(),
         "power_cap_share": measured.share("throttle_power_s"),
         "counter_vs_integral": measured.counter_vs_integral(),
+        "drift": measured.drift(),
         "stale_share": measured.stale_share(),
         "impossible_share": measured.impossible_share(),
         "alias_bound": _alias_bound(book, measured, energy, latency),

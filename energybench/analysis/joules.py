@@ -8,20 +8,19 @@ distinct power readings and the time each stood (`stretches`).
 
 from __future__ import annotations
 
-import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from energybench.analysis.stationarity import Halves, power_halves, speed_halves
 from energybench.analysis.stretches import (
     EDGE_LIMIT,
     MIN_READINGS,
     counter_stretch,
     power_stretch,
     skip_s,
-    standing_values,
     ticks_of,
 )
 from energybench.journal import WindowRecord
@@ -34,15 +33,13 @@ FEWEST_TO_CHECK = 4
 STANDS_STILL = 3
 """A counter that is watched for this many of its ticks and does not move stands still."""
 
-DRIFT_LIMIT = 0.01
-SIGMAS = 3.0
-
 
 @dataclass(frozen=True)
 class WindowJoules:
     """What one window says; ``energy_per_iteration_j`` is None with a ``reason`` where it cannot know.
 
-    ``loop_latency_s`` is known for every window that ran, with or without a meter.
+    ``loop_latency_s`` is known for every window that ran, with or without a meter. ``speed`` and ``power`` compare the
+    window's halves, where enough was seen.
     """
 
     loop_latency_s: float
@@ -55,6 +52,13 @@ class WindowJoules:
     flags: tuple[str, ...] = ()
     reason: str = ""
     observed: dict[str, int] = field(default_factory=dict)
+    speed: Halves | None = None
+    power: Halves | None = None
+
+    @property
+    def drift(self) -> float | None:
+        """The larger relative difference of its halves, in power or in time an iteration; None where unknown."""
+        return max((abs(h.difference) for h in (self.speed, self.power) if h is not None), default=None)
 
 
 def window_joules(window: WindowRecord, readings: Sequence[Reading], sensor: SensorProfile | None) -> WindowJoules:
@@ -70,9 +74,14 @@ def window_joules(window: WindowRecord, readings: Sequence[Reading], sensor: Sen
     stretch = counter or powers
     if stretch is None:
         latency_s = loop_latency_s(window, window.start_s, window.stop_s)
-        flags = _drift_flags(window, window.start_s, window.stop_s, None)
-        return WindowJoules(latency_s, None, None, 0.0, "none", math.inf, None, flags, _why_not(readings, sensor))
+        speed = speed_halves(window, window.start_s, window.stop_s)
+        return WindowJoules(
+            latency_s, None, None, 0.0, "none", math.inf, None, _drift_flags(speed, None), _why_not(readings, sensor),
+            speed=speed,
+        )  # fmt: skip
     latency_s = loop_latency_s(window, stretch.start_s, stretch.stop_s)
+    speed = speed_halves(window, stretch.start_s, stretch.stop_s)
+    power = power_halves(window, readings, sensor, stretch)
     return WindowJoules(
         loop_latency_s=latency_s,
         power_w=stretch.power_w,
@@ -81,8 +90,10 @@ def window_joules(window: WindowRecord, readings: Sequence[Reading], sensor: Sen
         estimator=stretch.estimator,
         edge_halfwidth=stretch.edge_halfwidth,
         counter_vs_integral=counter.power_w / powers.power_w - 1 if counter and powers else None,
-        flags=_drift_flags(window, stretch.start_s, stretch.stop_s, _halves(window, readings, sensor)),
+        flags=_drift_flags(speed, power),
         observed={"readings": stretch.readings},
+        speed=speed,
+        power=power,
     )
 
 
@@ -115,43 +126,9 @@ def mean_power_w(readings: Sequence[Reading], start_s: float, stop_s: float) -> 
     return None
 
 
-def _halves(
-    window: WindowRecord, readings: Sequence[Reading], sensor: SensorProfile | None
-) -> tuple[float, float] | None:
-    """Relative difference of the two halves' power, and its standard error, from the best power readings."""
-    if sensor is None:
-        return None
-    for kind in POWER_KINDS:
-        standing = standing_values(window, readings, sensor, kind, MIN_READINGS)
-        if standing is None:
-            continue
-        values = standing[1]
-        first, second = values[: len(values) // 2], values[len(values) // 2 :]
-        error = math.hypot(first.std(ddof=1) / math.sqrt(len(first)), second.std(ddof=1) / math.sqrt(len(second)))
-        return (second.mean() - first.mean()) / values.mean(), error / values.mean()
-    return None
-
-
-def _drift_flags(
-    window: WindowRecord, start_s: float, stop_s: float, power_halves: tuple[float, float] | None
-) -> tuple[str, ...]:
-    flags = []
-    if len(window.stamps) >= 5 and stop_s > start_s:
-        middle_s = _middle_stamp_s(window, start_s, stop_s)
-        first, second = loop_latency_s(window, start_s, middle_s), loop_latency_s(window, middle_s, stop_s)
-        if abs(second / first - 1) > DRIFT_LIMIT:
-            flags.append("latency-drift")
-    if power_halves is not None:
-        difference, error = power_halves
-        if abs(difference) > DRIFT_LIMIT and abs(difference) > SIGMAS * error:
-            flags.append("power-drift")
-    return tuple(flags)
-
-
-def _middle_stamp_s(window: WindowRecord, start_s: float, stop_s: float) -> float:
-    times = [time_s for time_s, _ in window.stamps]
-    at = bisect.bisect(times, 0.5 * (start_s + stop_s))
-    return times[min(max(at, 1), len(times) - 2)]
+def _drift_flags(speed: Halves | None, power: Halves | None) -> tuple[str, ...]:
+    halves = {"latency-drift": speed, "power-drift": power}
+    return tuple(flag for flag, found in halves.items() if found is not None and found.drifted)
 
 
 def _why_not(readings: Sequence[Reading], sensor: SensorProfile | None) -> str:

@@ -93,6 +93,11 @@ class Measured:
         found = [s for s in (self.share("throttle_thermal_s"), self.share("throttle_hw_s")) if s is not None]
         return sum(found) if found else None
 
+    def drift(self) -> float | None:
+        """Median over the windows of the difference of their halves; None where none could be judged."""
+        found = [v for w in self.windows if (v := w.joules.drift) is not None]
+        return stdlib_statistics.median(found) if found else None
+
     def stale_share(self) -> float | None:
         """Median over the windows of the share of time in which the source of the joules had stood still too long."""
         kind = self.energy_kind

@@ -92,7 +92,7 @@ def counter_stretch(window: WindowRecord, readings: Sequence[Reading], sensor: S
     ticks = [t for t in ticks_of(readings) if begin_s <= t.before_s and t.after_s <= end_s]
     if len(ticks) < 2:
         return None
-    first, last = _sharp_ends(ticks)
+    first, last = sharp_ends(ticks)
     length_s = last.time_s - first.time_s
     edge_halfwidth = TRIANGULAR_95 * max(first.width_s, last.width_s) / length_s
     if edge_halfwidth > EDGE_LIMIT:
@@ -151,7 +151,7 @@ def standing_values(
     return times, np.array([r.value for r in changes[:-1]])
 
 
-def _sharp_ends(ticks: Sequence[Tick]) -> tuple[Tick, Tick]:
+def sharp_ends(ticks: Sequence[Tick]) -> tuple[Tick, Tick]:
     """The two of at least two ticks that leave the least of the time between them open.
 
     Sharp ones, then, unless they lie close together: a poll that came late costs precision, never the window.
