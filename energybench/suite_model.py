@@ -72,22 +72,28 @@ def parse_duration_s(value: object) -> float:
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    """Keys are closed, and what is said of each below it is also its description in the JSON Schema."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", use_attribute_docstrings=True))
 class Accuracy:
     """Top-1 accuracy of a network in percent, and who reported it."""
 
     top1: Annotated[float, Field(ge=0, le=100)]
+    """Percent."""
     source: Annotated[str, Field(min_length=1)]
+    """Who reported it, and for which weights."""
 
 
 class TensorInput(_Model):
     """An input tensor: its shape, and for token ids the number they stay below."""
 
     shape: Annotated[list[Extent], Field(min_length=1, max_length=8)]
+    """Sides, each a number or a ``$field``."""
     integers: Extent | None = None
+    """Fill with integers from 0 up to below this, instead of normal numbers."""
 
 
 Input = Annotated[
@@ -107,24 +113,35 @@ class Variant(_Model):
     """One way to do the job."""
 
     layer: Annotated[StrictStr, Field(min_length=1)]
+    """A layer or network of energybench, ``torch.nn:X``, or what ``--plugin`` allows: ``file:Class``, ``timm:name``."""
     args: dict[str, Any] = {}
+    """Its arguments; ``$field`` stands for a field of the axes."""
     pair: StrictStr | None = None
+    """The variant it is compared with at matched MACs; the report answers there first."""
     accuracy: Accuracy | None = None
+    """For the plots that put accuracy beside latency and joules."""
     compile: StrictBool = False
+    """Run through ``torch.compile``."""
     equivalent: StrictBool = False
+    """Its outputs must be the baseline's, given the same weights; checked before anything is measured."""
     layout: Literal["contiguous", "channels_last"] | None = None
+    """How four-dimensional tensors lie in memory; contiguous by default."""
     mode: Literal["inference", "training"] | None = None
+    """An iteration is a forward pass, or forward, backward and an SGD step; inference by default."""
     cache: Literal["rotated", "hot"] | None = None
+    """Layers rotate through inputs larger than twice the last cache, networks find theirs hot, by default."""
 
 
 class Skip(BaseModel):
     """Cases left out: those whose variant and fields all equal the given values, and why."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False, use_attribute_docstrings=True)
     __pydantic_extra__: dict[str, Scalar]
 
     because: Annotated[StrictStr, Field(min_length=1)]
+    """The reason, as the report will give it."""
     variant: StrictStr | None = None
+    """The variant, where only one is meant."""
 
     @property
     def fields(self) -> Mapping[str, Scalar]:
@@ -136,25 +153,41 @@ class Method(_Model):
     """How to measure. The defaults are the trustworthy ones; a suite changes what it can argue for."""
 
     precision: Annotated[float, BeforeValidator(parse_precision)] = 0.01
+    """Wanted relative half-width of the 95 % interval: ``1%`` or ``0.01``."""
     windows: Annotated[StrictInt, Field(ge=2)] = 8
+    """Least number of windows of every variant; rounded up to even where variants are compared."""
     window_s: Annotated[float, BeforeValidator(parse_duration_s)] | None = None
+    """Length of a window, ``500ms`` or seconds; by default from the sensor and the wanted precision."""
     budget_s: Annotated[float, BeforeValidator(parse_duration_s)] | None = None
+    """Stop after this time, spread so that the widest interval is narrowed most: ``20min`` or seconds."""
 
 
 class Suite(_Model):
     """A named study, as its file says it. Make one with :func:`load_suite` or :func:`parse_suite`."""
 
     name: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+    """Begins the run folder's name."""
     about: StrictStr = ""
+    """What the study asks, in one line."""
     baseline: StrictStr
+    """The variant that the others are judged against."""
     variants: Annotated[dict[str, Variant], Field(min_length=1)]
+    """The ways to do the job, by the names they have in tables and figures."""
     input: Input | None = None
+    """The one tensor that every variant is given: its shape, or ``{shape, integers}``."""
     inputs: Annotated[list[Input], Field(min_length=1, max_length=16)] | None = None
+    """The tensors, where there are several; instead of ``input``."""
     axes: dict[str, Annotated[list[Entry], Field(min_length=1)]] = {}
+    """What a case runs through. Axes multiply; the fields of one value move together. ``batch``, ``dtype``, ``layout``,
+    ``mode`` and ``cache`` mean what they say, ``repeat`` weights the total over stages."""
     skip: list[Skip] = []
+    """Cases that are left out, each with its reason."""
     quick: dict[str, list[Scalar]] = {}
+    """What ``--quick`` keeps, by axis or field; axes not named keep their first value."""
     method: Method = Method()
+    """How to measure."""
     analytic: Literal["group_size"] | None = None
+    """The analytic model that the study is compared with."""
 
     _document: Document = PrivateAttr()
 
