@@ -13,14 +13,21 @@ LAYERS: Mapping[str, str] = {
     "ConvNeXtBlock2d": "energybench.layers.residual_blocks",
     "FusedMBConv2d": "energybench.layers.residual_blocks",
     "GroupConv2d": "energybench.layers.group_conv",
+    "InceptionDWConv2d": "energybench.layers.inception_dw",
+    "LayerNorm2d": "energybench.layers.layer_norm",
     "MBConv2d": "energybench.layers.residual_blocks",
     "MLPBlock2d": "energybench.layers.residual_blocks",
+    "MetaNeXtBlock2d": "energybench.layers.inception_dw",
+    "PfBottleneck": "energybench.layers.bottleneck",
 }
 """Our layers: class name to module."""
 
 NETWORKS: Mapping[str, str] = {
+    "ConvNeXt": "energybench.networks.convnext",
+    "InceptionNeXt": "energybench.networks.inception_next",
     "MobileNetV1": "energybench.networks.mobilenet_v1",
     "ResNeXt50": "energybench.networks.resnext",
+    "ResNet50": "energybench.networks.resnet",
 }
 """Our networks: class name to module."""
 

@@ -129,6 +129,8 @@ def _check_skip(suite: Suite) -> None:
         for entry in entries:
             for field, value in entry.items():
                 known[field].append(value)
+    for field, values in suite.quick.items():
+        known.setdefault(field, []).extend(values)
     known["variant"] = list(suite.variants)
     for index, skip in enumerate(suite.skip):
         matches: dict[str, Scalar] = dict(skip.fields)

@@ -64,6 +64,8 @@ def test_nobody_wins_when_wins_and_losses_balance() -> None:
 def test_pairs_of_several_members_are_called_by_their_family() -> None:
     said = answer(frame(pair(0.9), pair(0.9, variant="new b", against="old b")))
     assert said.headline.startswith("At matched MACs, new needs less energy per inference than old in all 2")
+    sizes = frame(*(pair(0.9, variant=f"New-{size}", against=f"Old-{size}") for size in "TS"))
+    assert answer(sizes).headline.startswith("At matched MACs, New needs less energy per inference than Old in all 2")
 
 
 def test_totals_come_before_cases_and_matched_pairs_before_the_baseline() -> None:

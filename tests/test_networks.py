@@ -1,4 +1,4 @@
-"""Whole networks have the published counts: zoo_conv.md entry 1, and e2gc.md sections 5.1 and 5.2."""
+"""Whole networks have the published counts: zoo_conv.md entries 1, 2, 9 to 11, and e2gc.md sections 5.1 and 5.2."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from energybench.layers.group_conv import GroupConv2d
+from energybench.networks.convnext import ConvNeXt
+from energybench.networks.inception_next import InceptionNeXt
 from energybench.networks.mobilenet_v1 import MobileNetV1
+from energybench.networks.resnet import ResNet50
 from energybench.networks.resnext import ResNeXt50
 from energybench.workload.trace import trace
 
@@ -27,6 +30,18 @@ COUNTS = [  # network, grouping, millions of parameters with batch norms, billio
     (ResNeXt50, {"group_size": 32}, None, 4.7941),
 ]
 
+EXACT = [  # network, arguments, parameters, billions of MACs at 224 x 224 to as many digits as the entry gives
+    (InceptionNeXt, {"size": "atto"}, 4_156_520, "0.503"),
+    (InceptionNeXt, {"size": "T"}, 28_055_680, "4.189"),
+    (InceptionNeXt, {"size": "S"}, 49_374_016, "8.356"),
+    (InceptionNeXt, {"size": "B"}, 86_672_136, "14.84"),
+    (ConvNeXt, {"size": "T"}, 28_589_128, "4.456"),
+    (ConvNeXt, {"size": "atto"}, 3_695_520, None),
+    (ResNet50, {}, 25_557_032, "4.089"),
+    (ResNet50, {"spatial": "max"}, 14_232_232, "2.24"),
+    (ResNet50, {"spatial": "hybrid"}, 17_330_600, "2.586"),
+]
+
 
 def on_meta(network, grouping) -> tuple[nn.Module, torch.Tensor]:
     with torch.device("meta"):
@@ -43,6 +58,18 @@ def test_parameters_and_macs_are_the_published_ones(network, grouping, millions,
         assert sum(p.numel() for p in module.parameters()) / 1e6 == pytest.approx(millions, abs=5e-4)
     assert all(operator.known for operator in traced.operators)
     assert traced.outputs[0].shape == (1, 1000)
+
+
+@pytest.mark.parametrize(("network", "arguments", "params", "billions"), EXACT)
+def test_parameters_are_exactly_those_of_the_entry_and_macs_to_its_digits(network, arguments, params, billions):
+    module, x = on_meta(network, arguments)
+    assert sum(p.numel() for p in module.parameters()) == params
+    traced = trace(module, [x], training=False)
+    assert all(operator.known for operator in traced.operators)
+    assert traced.outputs[0].shape == (1, 1000)
+    if billions is not None:
+        digits = len(billions.partition(".")[2])
+        assert f"{sum(operator.macs for operator in traced.operators) / 1e9:.{digits}f}" == billions
 
 
 def test_mobilenet_without_batch_norms_has_the_counts_of_table_5_1():
@@ -75,6 +102,12 @@ def test_torchs_own_counter_agrees_on_the_way_forward(network):
     assert flops == counter.get_total_flops()
 
 
+@pytest.mark.parametrize("network", [InceptionNeXt, ConvNeXt])
+def test_a_size_nobody_published_is_refused(network):
+    with pytest.raises(ValueError, match="size='XXL' is none of atto, T"):
+        network("XXL")
+
+
 @pytest.mark.parametrize("network", [MobileNetV1, ResNeXt50])
 @pytest.mark.parametrize("grouping", [{}, {"groups": 8, "group_size": 8}, {"group_size": 48}])
 def test_a_grouping_that_is_missing_double_or_does_not_divide_is_refused(network, grouping):
@@ -82,15 +115,33 @@ def test_a_grouping_that_is_missing_double_or_does_not_divide_is_refused(network
         network(**grouping)
 
 
-@pytest.mark.parametrize("network", [MobileNetV1, ResNeXt50])
-def test_gradients_reach_every_parameter(network):
-    module, x = on_meta(network, {"groups": 32})
+@pytest.mark.parametrize(
+    ("network", "arguments"),
+    [
+        (MobileNetV1, {"groups": 32}),
+        (ResNeXt50, {"groups": 32}),
+        (ResNet50, {"spatial": "hybrid"}),
+        (InceptionNeXt, {"size": "atto"}),
+        (ConvNeXt, {"size": "atto"}),
+    ],
+)
+def test_gradients_reach_every_parameter(network, arguments):
+    module, x = on_meta(network, arguments)
     module(x).sum().backward()
     assert all(p.grad is not None and p.grad.shape == p.shape for p in module.parameters())
 
 
-def test_a_network_runs_on_numbers():
+@pytest.mark.parametrize(
+    ("network", "arguments"),
+    [
+        (ResNeXt50, {"groups": 32}),
+        (ResNet50, {"spatial": "max"}),
+        (InceptionNeXt, {"size": "atto"}),
+        (ConvNeXt, {"size": "atto"}),
+    ],
+)
+def test_a_network_runs_on_numbers(network, arguments):
     torch.manual_seed(0)
-    scores = ResNeXt50(groups=32, classes=5).eval()(torch.randn(2, 3, 32, 32))
+    scores = network(**arguments, classes=5).eval()(torch.randn(2, 3, 64, 64))
     assert scores.shape == (2, 5)
     assert bool(scores.isfinite().all())

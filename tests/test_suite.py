@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from energybench.errors import SuiteError
+from energybench.expand import expand
 from energybench.suite import (
     list_suites,
     load_suite,
@@ -261,3 +262,10 @@ def test_no_single_character_makes_the_reader_fail_in_another_way(position, char
 def test_suites_need_no_torch():
     code = "import sys, energybench.suite as s; s.expand(s.load_suite('gconv')); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_skip_may_name_a_value_that_only_the_quick_look_has():
+    text = replaced("skip:\n", "skip:\n  - {variant: E2GC, batch: 2, because: quick}\n").replace("[1]}", "[1, 2]}")
+    _, skipped = expand(parse_suite(text, "x.yaml"), quick=True)
+    assert ("E2GC | channels=16 batch=2", "quick") in {(skip.case_id, skip.because) for skip in skipped}
+    assert "no case has batch=3" in complaint(text.replace("batch: 2,", "batch: 3,"))

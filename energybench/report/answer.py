@@ -7,6 +7,7 @@ is answered for latency, and the words say why.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -132,7 +133,7 @@ def _sides(outcomes: Sequence[Outcome]) -> tuple[str, str]:
 def _side(names: Sequence[str], otherwise: str) -> str:
     if len(set(names)) == 1:
         return names[0]
-    first_words = {name.split()[0] for name in names if name.split()}
+    first_words = {re.split(r"[\s-]", name)[0] for name in names}
     return first_words.pop() if len(first_words) == 1 else otherwise
 
 
