@@ -130,7 +130,7 @@ def _draw(ax: Axes, line: int, outcome: Outcome, palette: Palette) -> None:
     told = outcome.verdict in ("less", "more")
     ax.plot(
         outcome.ratio, line, palette.marker(outcome.variant), color=color, markersize=6,
-        markerfacecolor=color if told else PAPER, zorder=4,
+        markerfacecolor=color if told else PAPER, zorder=4, gid=outcome.row_id or None,
     )  # fmt: skip
     ax.text(
         1.012, line, quantities.ratio(outcome.ratio, outcome.low, outcome.high),

@@ -17,7 +17,10 @@ MATCHED_WITHIN = 0.10
 
 @dataclass(frozen=True)
 class Outcome:
-    """One variant against its partner at one point of the axes; ratios of energy, or of latency without joules."""
+    """One variant against its partner at one point of the axes; ratios of energy, or of latency without joules.
+
+    ``row_id`` is the variant's row of the page's table, empty where the pairs do not say it.
+    """
 
     variant: str
     against: str
@@ -27,6 +30,7 @@ class Outcome:
     high: float
     macs_ratio: float
     smallest_difference: float
+    row_id: str = ""
 
     @property
     def per_mac(self) -> float:
@@ -73,6 +77,7 @@ def outcomes_of(rows: pd.DataFrame, column: str, places: Mapping[str, str] | Non
             high=float(row[f"{column}_high"]),
             macs_ratio=float(row["macs_ratio"]),
             smallest_difference=float(row["smallest_difference"]),
+            row_id=str(row.get("row_id", "")),
         )
         for row, place in zip(rows.to_dict("records"), _places(rows, places or {}), strict=True)
         if pd.notna(row[column])

@@ -1,56 +1,126 @@
 "use strict";
 (() => {
-  const table = document.getElementById("table");
+  const PAGE = 40;
+  const at = (id) => document.getElementById(id);
+  const table = at("table");
   const body = table.tBodies[0];
   const rows = Array.from(body.rows);
   const heads = Array.from(table.tHead.rows[0].cells);
-  const filter = document.getElementById("filter");
-  const totals = document.getElementById("totals");
-  const cases = document.getElementById("cases");
-  const shown = document.getElementById("shown");
   const texts = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
+  const byRow = new Map(rows.map((row) => [row.dataset.row, row]));
+  const points = new Map();
+  for (const point of document.querySelectorAll("[data-row]:not(tr)")) {
+    if (!points.has(point.dataset.row)) points.set(point.dataset.row, []);
+    points.get(point.dataset.row).push(point);
+  }
+  const make = (tag, attributes, ...children) => {
+    const made = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+    made.append(...children);
+    return made;
+  };
+  const worded = (cell) => cell.textContent.trim().replace(/\s+/g, " ");
 
+  // Which rows are there, in which order, and which of them are on the page that is shown.
+  let order = rows.slice();
+  let kept = rows;
+  let page = 0;
+  let fields = [];
+  const turn = (to) => {
+    const pages = Math.max(1, Math.ceil(kept.length / PAGE));
+    page = Math.min(Math.max(0, to), pages - 1);
+    kept.forEach((row, place) => row.classList.toggle("off", Math.floor(place / PAGE) !== page));
+    at("pager").hidden = pages === 1;
+    at("page").textContent = `page ${page + 1} of ${pages}`;
+    at("back").disabled = page === 0;
+    at("on").disabled = page === pages - 1;
+    const first = kept[page * PAGE];
+    for (const row of rows) row.querySelector(".open").tabIndex = row === first ? 0 : -1;
+  };
+  const choose = () => {
+    const words = at("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const wanted = fields.filter(([, select]) => select.value);
+    for (const row of rows) {
+      const kind = row.classList.contains("total") ? at("totals").checked : at("cases").checked;
+      const fits = wanted.every(([column, select]) => label(row, column) === select.value);
+      row.hidden = !(kind && fits && words.every((word) => texts.get(row).includes(word)));
+      for (const point of points.get(row.dataset.row) || []) point.classList.toggle("faint", row.hidden);
+    }
+    kept = order.filter((row) => !row.hidden);
+    at("shown").textContent = `${kept.length} of ${rows.length} rows`;
+    close();
+    turn(0);
+  };
+
+  // Sorting.
   const key = (row, column) => {
     const cell = row.cells[column];
-    return cell.dataset.v !== undefined ? Number(cell.dataset.v) : cell.textContent.trim().toLowerCase();
+    return cell.dataset.v !== undefined ? Number(cell.dataset.v) : worded(cell).toLowerCase();
   };
   const missing = (value) => value === "" || value === "–";
   const compare = (a, b, down) => {
     if (missing(a) || missing(b)) return Number(missing(a)) - Number(missing(b));
-    const order = typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true });
-    return down ? -order : order;
+    const numbers = typeof a === "number" && typeof b === "number";
+    const before = numbers ? a - b : String(a).localeCompare(String(b), "en", { numeric: true });
+    return down ? -before : before;
   };
   heads.forEach((head, column) => {
-    head.querySelector("button").addEventListener("click", () => {
+    const button = head.querySelector("button");
+    if (!button) return;
+    button.addEventListener("click", () => {
       const down = head.getAttribute("aria-sort") === "ascending";
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      const sorted = rows.map((row) => [key(row, column), row]).sort((a, b) => compare(a[0], b[0], down));
-      body.append(...sorted.map((pair) => pair[1]));
+      order = rows.map((row) => [key(row, column), row]).sort((a, b) => compare(a[0], b[0], down)).map((pair) => pair[1]);
+      close();
+      body.append(...order);
+      kept = order.filter((row) => !row.hidden);
+      turn(0);
     });
   });
 
-  const choose = () => {
-    const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let count = 0;
-    for (const row of rows) {
-      const kind = row.classList.contains("total") ? totals.checked : cases.checked;
-      row.hidden = !kind || !words.every((word) => texts.get(row).includes(word));
-      count += row.hidden ? 0 : 1;
-    }
-    shown.textContent = `${count} of ${rows.length} rows`;
+  // A row opened: its power over time at a size that can be read, and everything that is said of it.
+  let opened = null;
+  const close = () => {
+    if (!opened) return;
+    opened.previousElementSibling.querySelector(".open").setAttribute("aria-expanded", "false");
+    opened.remove();
+    opened = null;
   };
-  for (const control of [filter, totals, cases]) control.addEventListener("input", choose);
-  document.querySelector(".controls").hidden = false;
-  choose();
+  const enlarged = (row) => {
+    const strip = row.querySelector("svg.strip");
+    if (!strip) return [];
+    const large = strip.cloneNode(true);
+    large.setAttribute("class", "strip large");
+    const top = worded(heads[heads.length - 1]).replace(/^.* to /, "");
+    const scale = make("span", { class: "watts" }, make("span", {}, top), make("span", {}, "0 W"));
+    const says = make("figcaption", {}, `board power in each window, side by side: ${strip.getAttribute("aria-label")}`);
+    return [make("figure", { class: "power" }, make("div", {}, scale, large), says)];
+  };
+  const said = (row) =>
+    heads.map((head, column) => {
+      const [name, unit] = [head.querySelector("button"), head.querySelector("small")];
+      const value = worded(row.cells[column]);
+      return [name && worded(name).slice(0, unit ? -worded(unit).length : undefined).trim(), unit ? `${value} ${worded(unit)}` : value, row.cells[column].title, value];
+    }).slice(1).filter(([name, , , value]) => name && value && value !== "–");
+  const open = (row) => {
+    const again = opened && opened.previousElementSibling === row;
+    close();
+    if (again) return;
+    const list = make("dl", {}, ...said(row).map(([name, value, hint]) =>
+      make("div", {}, make("dt", {}, name), make("dd", {}, hint ? `${value} (${hint})` : value))));
+    const cell = make("td", { colspan: heads.length }, make("p", {}, make("strong", {}, row.dataset.case)), ...enlarged(row), list);
+    opened = make("tr", { class: "detail" }, cell);
+    row.after(opened);
+    row.querySelector(".open").setAttribute("aria-expanded", "true");
+  };
+  const reveal = (row) => {
+    turn(Math.floor(kept.indexOf(row) / PAGE));
+    row.scrollIntoView({ block: "center" });
+    row.querySelector(".open").focus({ preventScroll: true });
+  };
 
-  const byRow = new Map(rows.map((row) => [row.dataset.row, row]));
-  const points = new Map();
-  for (const point of document.querySelectorAll("svg [data-row]")) {
-    if (!points.has(point.dataset.row)) points.set(point.dataset.row, []);
-    points.get(point.dataset.row).push(point);
-  }
-  const tip = document.getElementById("tip");
+  // The same case everywhere: hovering or focusing a row lights its points, and a point its row.
   let lit = null;
   const light = (id) => {
     if (id === lit) return;
@@ -59,20 +129,22 @@
       if (row) row.classList.toggle("hot", on);
       for (const point of points.get(lit) || []) {
         point.classList.toggle("hot", on);
-        point.closest("svg").classList.toggle("some", on);
+        const drawing = point.closest("svg");
+        if (drawing) drawing.classList.toggle("some", on);
       }
       if (!on) lit = id;
     }
   };
-  const words = (row) =>
-    heads.map((head, column) => [head.textContent.trim().replace(/\s+/g, " "), row.cells[column].textContent.trim()])
-      .filter((pair) => pair[1] && pair[1] !== "–")
-      .map((pair, place) => (place ? `${pair[0]}: ${pair[1]}` : pair[1]))
-      .join("\n");
+  const focused = () => {
+    const row = document.activeElement.closest("tr[data-row]");
+    return row ? row.dataset.row : null;
+  };
+  const tip = at("tip");
+  const words = (row) => [label(row, 0), ...said(row).map(([name, value]) => `${name}: ${value}`)].join("\n");
   document.addEventListener("pointerover", (event) => {
     const target = event.target.closest("[data-row]");
-    light(target ? target.dataset.row : null);
-    const row = target && target.closest("svg") ? byRow.get(target.dataset.row) : null;
+    light(target ? target.dataset.row : focused());
+    const row = target && target.closest("svg") && !target.closest("table") ? byRow.get(target.dataset.row) : null;
     tip.hidden = !row;
     if (!row) return;
     tip.textContent = words(row);
@@ -81,9 +153,57 @@
     tip.style.top = `${Math.max(4, Math.min(event.clientY + 14, innerHeight - box.height - 8))}px`;
   });
   document.addEventListener("click", (event) => {
-    const point = event.target.closest("svg [data-row]");
+    const point = event.target.closest("[data-row]:not(tr)");
     const row = point && byRow.get(point.dataset.row);
-    if (row && !row.hidden) row.scrollIntoView({ block: "center" });
+    if (row && !row.hidden) reveal(row);
   });
+
+  // Keys and clicks in the table.
+  for (const row of rows) {
+    const button = make("button", { type: "button", class: "open", "aria-expanded": "false", "aria-label": `details of ${row.dataset.case}` }, "▸");
+    row.cells[0].prepend(button, " ");
+  }
+  body.addEventListener("click", (event) => {
+    const row = event.target.closest("tr[data-row]");
+    if (row && !String(getSelection())) open(row);
+  });
+  body.addEventListener("focusin", (event) => {
+    const row = event.target.closest("tr[data-row]");
+    if (row) light(row.dataset.row);
+  });
+  body.addEventListener("focusout", () => light(null));
+  body.addEventListener("keydown", (event) => {
+    const row = event.target.closest("tr[data-row]");
+    if (event.key === "Escape") close();
+    const place = kept.indexOf(row);
+    const to = { ArrowDown: place + 1, ArrowUp: place - 1, Home: 0, End: kept.length - 1, PageDown: place + PAGE, PageUp: place - PAGE }[event.key];
+    if (!row || to === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    const next = kept[Math.min(Math.max(0, to), kept.length - 1)];
+    turn(Math.floor(kept.indexOf(next) / PAGE));
+    next.querySelector(".open").focus();
+  });
+
+  // Controls: one choice a field that has few values.
+  const label = (row, column) => worded(row.cells[column]).replace(/^▸ ?/, "").replace(/^Σ /, "").replace(/ (sim|mod)$/, "");
+  fields = heads.map((head, column) => [head, column])
+    .filter(([head, column]) => column && head.dataset.field !== undefined)
+    .map(([head, column]) => [column, Array.from(new Set(rows.map((row) => label(row, column)))).filter(Boolean), worded(head)])
+    .filter(([, values]) => values.length > 1 && values.length <= 24)
+    .map(([column, values, name]) => {
+      values.sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+      const select = make("select", {}, make("option", { value: "" }, "all"), ...values.map((value) => make("option", {}, value)));
+      at("fields").append(make("label", {}, `${name} `, select));
+      return [column, select];
+    });
+  for (const control of [at("filter"), at("totals"), at("cases"), ...fields.map((pair) => pair[1])]) control.addEventListener("input", choose);
+  if (!rows.some((row) => row.classList.contains("total"))) for (const id of ["totals", "cases"]) at(id).parentElement.hidden = true;
+  at("back").addEventListener("click", () => turn(page - 1));
+  at("on").addEventListener("click", () => turn(page + 1));
+  document.querySelector(".controls").hidden = false;
+  at("keys").hidden = false;
+  at("frame").classList.remove("tall");
+  at("frame").classList.add("paged");
+  choose();
   addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => { d.open = true; }));
 })();

@@ -20,14 +20,13 @@ from energybench import columns
 from energybench.analysis.summary import Summary
 from energybench.flags import FLAGS, Flag
 from energybench.journal import RunRecord, disk_error, replace_file
-from energybench.report import captions, quantities, svg
+from energybench.report import captions, quantities, strips, svg
 from energybench.report.answer import Answer, answer_of
 from energybench.report.figures import FigureFile
 from energybench.report.method import budget, method_words
 from energybench.report.outcomes import Outcome
 from energybench.report.page_table import results_table
 from energybench.report.results_csv import write_csv
-from energybench.report.settings import settings_of
 from energybench.report.style import Palette, plain
 from energybench.report.tables import tidy
 
@@ -80,7 +79,6 @@ def _render(summary: Summary, figures: Sequence[FigureFile], folder: Path, inlin
     palette = Palette.of([case.variant for case in record.cases])
     names, light_css, dark_css = svg.variables(palette.dark())
     said = answer_of(summary)
-    settings = settings_of(record)
     script = _asset("page.js")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -98,12 +96,8 @@ def _render(summary: Summary, figures: Sequence[FigureFile], folder: Path, inlin
         figures=[_inline(figure, folder, names, whole=figure.name in inlined) for figure in figures],
         families=list(dict.fromkeys(figure.family for figure in figures)),
         absences=list(captions.absences(summary)),
-        table=results_table(
-            summary.cases,
-            summary.totals,
-            (*settings.texts, *settings.stages, *settings.others),
-            record.cases[0].baseline if record.cases else "",
-        ),
+        table=results_table(summary),
+        strip_box=(strips.WIDTH, strips.HEIGHT),
         method=method_words(summary),
         budget=list(budget(summary)),
         flags=_flags(summary),
@@ -173,7 +167,7 @@ def _matrix(said: Answer) -> dict[str, Any] | None:
 
 def _matrix_cell(outcome: Outcome | None, *, matched: bool) -> dict[str, str]:
     if outcome is None:
-        return {"text": "", "interval": "", "kind": "none", "hint": "", "apart": ""}
+        return {"text": "", "interval": "", "kind": "none", "hint": "", "apart": "", "row_id": ""}
     seen = quantities.digits(100 * outcome.smallest_difference, 2)
     per_mac = quantities.signed_percent(outcome.per_mac)
     return {
@@ -182,6 +176,7 @@ def _matrix_cell(outcome: Outcome | None, *, matched: bool) -> dict[str, str]:
         "kind": outcome.verdict.replace(" ", "-"),
         "hint": f"{outcome.verdict}; MACs × {outcome.macs_ratio:.3g}; smallest difference this could show: {seen} %",
         "apart": f"MACs × {outcome.macs_ratio:.3g}; per MAC {per_mac}" if matched and outcome.apart else "",
+        "row_id": outcome.row_id,
     }
 
 

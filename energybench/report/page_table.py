@@ -10,9 +10,12 @@ from typing import Any
 import pandas as pd
 
 from energybench import columns
+from energybench.analysis.summary import Summary
 from energybench.flags import FLAGS, marks
 from energybench.report import quantities
 from energybench.report.quantities import Scale, scale_for
+from energybench.report.settings import settings_of
+from energybench.report.strips import Strip, strips
 from energybench.report.style import plain
 
 ROWS_AT_MOST = 500
@@ -21,12 +24,13 @@ MEANINGS: Mapping[str, str] = {column.name: column.meaning for column in columns
 
 @dataclass(frozen=True)
 class Head:
-    """A column's heading: its words, its unit, and the meaning of its column in results.csv."""
+    """A column's heading: its words, its unit, the meaning of its column in results.csv, and whether it says which."""
 
     name: str
     unit: str
     meaning: str
     numeric: bool
+    identity: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,23 +44,31 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One row: its link to the figures' points, whether it is a total, its cells, and why numbers are missing."""
+    """One row: its link to the figures' points, its case, its cells, why numbers are missing, its power over time."""
 
     row_id: str
+    case: str
     is_total: bool
     status: str
     provenance: str
     cells: tuple[Cell, ...]
     reason: str
+    strip: Strip | None
 
 
 @dataclass(frozen=True)
 class Table:
-    """The table of the page, and how many cases were left to the CSV."""
+    """The table of the page, how many cases were left to the CSV, and the watts at the top of every strip."""
 
     heads: tuple[Head, ...]
     rows: tuple[Row, ...]
     left_out: int
+    top_w: float
+
+    @property
+    def has_strips(self) -> bool:
+        """Whether any row shows its power over time."""
+        return any(row.strip for row in self.rows)
 
 
 @dataclass(frozen=True)
@@ -65,46 +77,44 @@ class _Column:
     cell: Callable[[Mapping[Any, Any]], Cell]
 
 
-def results_table(cases: pd.DataFrame, totals: pd.DataFrame, fields: Sequence[str], baseline: str) -> Table:
-    """Totals first, then cases.
-
-    Args:
-        cases: columns of ``columns.RESULTS``.
-        totals: the same for totals; may be empty.
-        fields: the axes' fields, each a column.
-        baseline: the variant the ratios are to.
-    """
+def results_table(summary: Summary) -> Table:
+    """Totals first, then cases; beyond ``ROWS_AT_MOST`` cases the totals alone, or the first cases without totals."""
+    cases, totals, settings = summary.cases, summary.totals, settings_of(summary.run.record)
+    fields = (*settings.texts, *settings.stages, *settings.others)
+    planned = summary.run.record.cases
+    baseline = planned[0].baseline if planned else ""
     both = pd.concat([frame for frame in (totals, cases) if len(frame)], ignore_index=True)
     made = [*_identity_columns(both, fields), *_quantity_columns(both, baseline), *_quality_columns()]
     shown = cases if len(cases) <= ROWS_AT_MOST else cases.iloc[:0] if len(totals) else cases.iloc[:ROWS_AT_MOST]
-    rows = [*_rows(totals, made, is_total=True), *_rows(shown, made, is_total=False)]
-    return Table(tuple(column.head for column in made), tuple(rows), len(cases) - len(shown))
+    small, top_w = strips(summary.run) if len(shown) else ({}, 0.0)
+    rows = [*_rows(totals, made, {}, is_total=True), *_rows(shown, made, small, is_total=False)]
+    return Table(tuple(column.head for column in made), tuple(rows), len(cases) - len(shown), top_w)
 
 
-def _rows(frame: pd.DataFrame, made: Sequence[_Column], *, is_total: bool) -> Iterator[Row]:
+def _rows(frame: pd.DataFrame, made: Sequence[_Column], small: Mapping[str, Strip], *, is_total: bool) -> Iterator[Row]:
     for index, row in zip(frame.index, frame.to_dict("records"), strict=True):
         status = plain(_text(row.get("status")) or "ok")
         yield Row(
             row_id=f"{'total' if is_total else 'case'}-{index}",
+            case=plain(_text(row.get("case")), 160),
             is_total=is_total,
             status=status,
             provenance=plain(_text(row.get("provenance"))),
             cells=tuple(column.cell(row) for column in made),
             reason=plain(_text(row.get("reason")), 240),
+            strip=small.get(_text(row.get("case"))),
         )
 
 
 def _identity_columns(both: pd.DataFrame, fields: Sequence[str]) -> Iterator[_Column]:
     yield _Column(
-        Head("variant", "", MEANINGS["variant"], numeric=False),
-        lambda row: Cell(
-            plain(_text(row.get("variant")) or _text(row.get("case")), 60), hint=plain(row.get("case", ""))
-        ),
+        Head("variant", "", MEANINGS["variant"], numeric=False, identity=True),
+        lambda row: Cell(plain(_text(row.get("variant")) or _text(row.get("case")), 60)),
     )
     for field in fields:
         if field in both and both[field].nunique() > 1:
             numeric = bool(pd.api.types.is_numeric_dtype(both[field]))
-            head = Head(plain(field, 24), "", MEANINGS.get(field, "field of the suite's axes"), numeric)
+            head = Head(plain(field, 24), "", MEANINGS.get(field, "field of the suite's axes"), numeric, identity=True)
             yield _Column(head, _field_cell(field))
 
 

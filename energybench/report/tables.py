@@ -1,4 +1,4 @@
-"""Are the numbers of a summary numbers? Columns with nothing but missing values arrive as objects."""
+"""Are the tables of a summary fit to be shown? Numbers as numbers, rows counted from 0, and pairs that know theirs."""
 
 from __future__ import annotations
 
@@ -10,16 +10,31 @@ from energybench.analysis.summary import Summary
 
 
 def tidy(summary: Summary) -> Summary:
-    """``summary`` with numeric columns where every known value is a number, and rows counted from 0."""
+    """``summary`` with numeric columns where every known value is a number, and rows counted from 0.
+
+    Pairs get a ``row_id``: the row of cases or totals that the variant judged has, as figures and page call it.
+    """
+    cases, totals = _numeric(summary.cases), _numeric(summary.totals)
     return dataclasses.replace(
         summary,
-        cases=_numeric(summary.cases),
-        totals=_numeric(summary.totals),
-        pairs=_numeric(summary.pairs),
+        cases=cases,
+        totals=totals,
+        pairs=_linked(_numeric(summary.pairs), cases, totals),
         operators=_numeric(summary.operators),
         group_size=_numeric(summary.group_size),
         windows=_numeric(summary.windows),
     )
+
+
+def _linked(pairs: pd.DataFrame, cases: pd.DataFrame, totals: pd.DataFrame) -> pd.DataFrame:
+    ids: dict[tuple[object, object], str] = {}
+    for kind, frame in (("case", cases), ("total", totals)):
+        ids |= {
+            key: f"{kind}-{n}"
+            for key, n in zip(zip(frame["comparison"], frame["variant"], strict=True), frame.index, strict=True)
+        }
+    places = pairs["comparison"].where(pairs["scope"] == "case", "total " + pairs["comparison"].astype(str))
+    return pairs.assign(row_id=[ids.get(key, "") for key in zip(places, pairs["variant"], strict=True)])
 
 
 def _numeric(frame: pd.DataFrame) -> pd.DataFrame:
