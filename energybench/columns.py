@@ -98,6 +98,16 @@ RESULTS: tuple[Column, ...] = (
     Column("power_cap_share", "", "share of the windows' time held at the power limit", "measured"),
     Column("counter_vs_integral", "", "counter joules over integrated power readings - 1", "measured"),
     Column("drift", "", "second half of a window over its first - 1, power or time, the larger; median", "measured"),
+    Column("repeated_windows", "", "windows that drifted, were measured again and count in nothing", "measured"),
+    Column("repeat_shift", "", "mean with the windows that were measured again over the mean without - 1", "measured"),
+    Column("event_vs_host", "", "loop time by the device's events over the host's clock - 1; median", "measured"),
+    Column("recompilations", "", "graphs that torch.compile made during the windows", "counted"),
+    Column(
+        "host_bound_share",
+        "",
+        "1 - time as a CUDA graph / time launched by the host; empty without a graph, and on the CPU",
+        "measured",
+    ),
     Column(
         "stale_share", "", "share of the time in which the source of the joules had stood still too long", "measured"
     ),

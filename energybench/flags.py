@@ -40,6 +40,24 @@ FLAGS: dict[str, Flag] = {
             "warm up longer; check cooling and other load",
         ),
         Flag(
+            "repeated",
+            "r",
+            "over a quarter of the windows drifted and were measured again; repeat_shift says what that changed",
+            "warm up longer; check cooling and other load",
+        ),
+        Flag(
+            "clocks-differ",
+            "K",
+            "the device's events and the host's clock differ by over 0.5 %: times and joules are that uncertain",
+            "update the driver; quiet the host",
+        ),
+        Flag(
+            "recompiled",
+            "c",
+            "torch.compile made a graph during a window: that window timed the compiler, too",
+            "give the layer fixed shapes and no changing Python numbers",
+        ),
+        Flag(
             "unsettled",
             "u",
             "temperature or power still moved when measuring began",

@@ -30,6 +30,7 @@ MIN_ITERATIONS = 10
 DRAIN_S = 0.06
 """What is still queued when a loop is told to end."""
 LEAST_WINDOWS = 4
+REPEATS, QUICK_REPEATS = 3, 1
 GROWTH = 4
 """Blocks go on up to this multiple of the planned windows when the precision is not reached."""
 
@@ -54,6 +55,7 @@ class Plan:
         budget_s: stop after this time; None for no limit.
         rule: the term that ruled the window's length, in words.
         observes: whether the effect of polling is measured.
+        repeats: how often a window that drifted is measured again at most.
     """
 
     precision: float
@@ -71,6 +73,7 @@ class Plan:
     budget_s: float | None
     rule: str
     observes: bool
+    repeats: int
 
     @property
     def loop_s(self) -> float:
@@ -123,6 +126,7 @@ def plan_measurement(
         budget_s=method.budget_s,
         rule=rule,
         observes=sensor is not None and not quick,
+        repeats=QUICK_REPEATS if quick else REPEATS,
     )
 
 

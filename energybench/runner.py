@@ -1,28 +1,23 @@
 """How is a comparison measured? Settle, idle, a latency pass, then mirrored random blocks of windows.
 
-Only runs: every raw reading goes into the journal, and what is reported is derived from there. The runner asks
-`analysis.joules` for a window's joules solely to decide when it may stop.
+Only runs: every raw reading goes into the journal, and what is reported is derived from there. What a window says is
+asked solely to decide when it may stop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
-from energybench.analysis.joules import window_joules
 from energybench.analysis.statistics import log_interval
-from energybench.bench import Bench, Comparison, append, append_failure, board_now, poll_window
-from energybench.devices import Loop, Prepared, Stamp
-from energybench.errors import CaseError, EnergyBenchError, one_line
+from energybench.bench import Bench, Comparison, append, append_failure
+from energybench.devices import Prepared
+from energybench.errors import CaseError
 from energybench.journal import WindowRecord
-from energybench.planner import MIN_ITERATIONS
-from energybench.readings import Reading
 from energybench.settling import measure_idle, settle
+from energybench.window import failures_as_rows, measured_window
 from energybench.workload import WorkPlan
 
 MEMORY_SHARE = 0.8
-MAX_STAMPS = 60
-"""Stamps kept of a window: enough to see a loop slow down, few enough that long runs stay small."""
 
 
 def measure_comparison(bench: Bench, comparison: Comparison, *, last: bool = False) -> str:
@@ -116,17 +111,6 @@ def _fit_to_run(bench: Bench, comparison: Comparison, work: Prepared) -> bool:
     return True
 
 
-@contextmanager
-def failures_as_rows() -> Iterator[None]:
-    """Whatever a layer or a kernel raises becomes a CaseError, and so a row; our own errors pass."""
-    try:
-        yield
-    except EnergyBenchError:
-        raise
-    except Exception as error:
-        raise CaseError(one_line(error)) from error
-
-
 def _latency_pass(bench: Bench, comparison: Comparison, work: Prepared) -> None:
     if any(w.kind == "latency" and w.work == work.plan.work for w in bench.journal.windows):
         return
@@ -146,6 +130,8 @@ def _latency_pass(bench: Bench, comparison: Comparison, work: Prepared) -> None:
             iterations_per_sample=samples.iterations_per_sample,
             launch=work.launch,
             compile_s=work.compile_s,
+            eager_latency_s=work.eager_latency_s,
+            graph_latency_s=work.graph_latency_s,
             peak_memory_bytes=work.peak_memory_bytes,
         ),
     )
@@ -171,7 +157,7 @@ def _blocks(bench: Bench, comparison: Comparison, prepared: list[Prepared]) -> s
         order = [chosen[i] for i in bench.random.permutation(len(chosen))]
         for number, works in ((block, order), (block + 1, order[::-1])):
             for work in works:
-                if work in active and not _measured_window(bench, comparison, active[work], number):
+                if work in active and not measured_window(bench, comparison, active[work], number):
                     del active[work]
         block += 2
     return "failed"
@@ -193,49 +179,3 @@ def _halfwidth(bench: Bench, comparison: Comparison, work: str) -> float:
     values = [w.energy_per_iteration_j for w in windows if w.energy_per_iteration_j is not None]
     values = values or [w.loop_latency_s for w in windows]
     return log_interval(values).relative_halfwidth if values else 0.0
-
-
-def thinned(stamps: Sequence[Stamp]) -> list[tuple[float, int]]:
-    """At most about ``MAX_STAMPS`` of a loop's stamps, evenly, the first and the last among them."""
-    stride = max(1, len(stamps) // MAX_STAMPS)
-    kept = [*stamps[:-1:stride], stamps[-1]]
-    return [(round(s.time_s, 9), s.iterations) for s in kept]
-
-
-def _measured_window(bench: Bench, comparison: Comparison, work: Prepared, block: int) -> bool:
-    """Measure and record one window; False when the work failed and must not be run again."""
-    bench.progress.doing(work.plan.case.id)
-    before = board_now(bench)
-    readings: list[Reading] = []
-    loop: Loop | None = None
-    flags: list[str] = []
-    interior_s = max(bench.plan.window_s, MIN_ITERATIONS * work.iteration_s)
-    try:
-        with failures_as_rows():
-            loop = bench.device.loop(work)
-            try:
-                flags = poll_window(bench, loop, readings, interior_s)
-            finally:
-                stamps = loop.stop()
-    except CaseError as error:
-        append_failure(bench, comparison, work.plan, error)
-        return False
-    window = WindowRecord(
-        number=0,
-        kind="window",
-        work=work.plan.work,
-        comparison=comparison.id,
-        block=block,
-        start_s=stamps[0].time_s,
-        stop_s=stamps[-1].time_s,
-        stamps=thinned(stamps),
-        launch=work.launch,
-        before=before,
-        after=board_now(bench),
-        flags=[*flags, *work.flags, *(["gap"] if loop.gaps else []), *(["meter-lost"] if bench.meter_lost else [])],
-    )
-    found = window_joules(window, readings, bench.sensor if bench.metered else None)
-    bench.windows_of(comparison, work.plan.work).append(found)
-    append(bench, window, readings)
-    bench.progress.window_done(found.power_w, window.after.temperature_c if window.after else None)
-    return True

@@ -24,7 +24,7 @@ LAYERS = (
     {"planner", "meters"},
     {"devices"},
     {"bench", "against_itself"},
-    {"settling", "calibrate", "doctor"},
+    {"settling", "calibrate", "doctor", "window"},
     {"runner", "study", "operators"},
     {"run_record"},
     {"session", "report", "prediction", "first_use"},

@@ -9,7 +9,7 @@ import numpy as np
 
 from energybench.analysis.book import Book, Row
 from energybench.analysis.gap import ideal_latency_s
-from energybench.analysis.guards import alias_bound
+from energybench.analysis.guards import alias_bound, host_bound_share
 from energybench.analysis.measured import Measured
 from energybench.analysis.ratios import Ratio, ratio_of
 from energybench.analysis.row_flags import row_flags
@@ -43,6 +43,11 @@ def case_row(book: Book, case: CaseRecord) -> Row:
         "power_cap_share": measured.share("throttle_power_s"),
         "counter_vs_integral": measured.counter_vs_integral(),
         "drift": measured.drift(),
+        "repeated_windows": len(measured.repeated),
+        "repeat_shift": measured.repeat_shift(),
+        "event_vs_host": measured.clocks_differ(),
+        "recompilations": sum(w.record.recompilations for w in measured.windows),
+        "host_bound_share": host_bound_share(measured.latency) if measured.latency else None,
         "stale_share": measured.stale_share(),
         "impossible_share": measured.impossible_share(),
         "alias_bound": _alias_bound(book, measured, energy, latency),

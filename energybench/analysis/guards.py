@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from energybench.analysis.statistics import Interval, contrast, exp_interval, summed
+from energybench.journal import WindowRecord
 from energybench.readings import ENERGY, Reading
 from energybench.sensor import SensorProfile, Stream
 
@@ -21,6 +22,8 @@ STALE_REFRESHES = 5
 UNTRUSTED_SHARE = 0.01
 THROTTLE_WARNS, THROTTLE_FAILS = 1e-3, 1e-2
 WORST_DUTY = 0.5
+CLOCKS_AGREE = 0.005
+"""Source: `measurement.md` 9, requirement 21."""
 
 
 def alias_bias_w(swing_w: float, period_s: float, span_s: float, *, duty: float = WORST_DUTY) -> float:
@@ -82,6 +85,26 @@ def _sampled_stream(sensor: SensorProfile, kind: str) -> Stream | None:
     if kind != ENERGY:
         return sensor.stream(kind)
     return sensor.fastest if sensor.counter is not None and sensor.counter.part_time else None
+
+
+def clocks_differ(window: WindowRecord) -> float | None:
+    """Time of a loop by the device's events over the same by the host's clock - 1; None where the host was late."""
+    if window.host_stop_s is None or len(window.stamps) < 2:
+        return None
+    begin_s, stop_s = window.stamps[0][0], window.stamps[-1][0]
+    host_s = window.host_stop_s - begin_s
+    return (stop_s - begin_s) / host_s - 1 if host_s > 0 else None
+
+
+def host_bound_share(latency: WindowRecord) -> float | None:
+    """Share of the time of an iteration launched kernel by kernel in which the device waits for the host.
+
+        1 - time as a graph / time launched by the host
+
+    None where the device does not know the difference, or nothing could be captured. Source: `measurement.md` 4.2.
+    """
+    eager_s, graph_s = latency.eager_latency_s, latency.graph_latency_s
+    return max(0.0, 1 - graph_s / eager_s) if eager_s and graph_s else None
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from energybench.analysis.guards import ObserverEffect, ReadingHealth, observer_effect, reading_health
+from energybench.analysis.guards import ObserverEffect, ReadingHealth, clocks_differ, observer_effect, reading_health
 from energybench.analysis.joules import WindowJoules, loop_latency_s, mean_power_w, window_joules
+from energybench.analysis.statistics import log_interval
 from energybench.analysis.stretches import skip_s
 from energybench.errors import RunFolderError
 from energybench.journal import Run, WindowRecord, board_change_s
@@ -36,7 +37,8 @@ class Measured:
     """Everything measured of one piece of work in one comparison.
 
     Attributes:
-        windows: its windows, in the order they were measured.
+        windows: its windows that count, in the order they were measured.
+        repeated: those that drifted and were measured again, each with the reason; they count in nothing.
         latency: its latency pass, if any.
         error: why it failed or could not run here, if so and not measured since.
         skipped: whether that was for want of something the device does not have.
@@ -44,6 +46,7 @@ class Measured:
     """
 
     windows: list[MeasuredWindow] = field(default_factory=list)
+    repeated: list[tuple[MeasuredWindow, str]] = field(default_factory=list)
     latency: WindowRecord | None = None
     error: str = ""
     skipped: bool = False
@@ -97,6 +100,23 @@ class Measured:
         """Median over the windows of the difference of their halves; None where none could be judged."""
         found = [v for w in self.windows if (v := w.joules.drift) is not None]
         return stdlib_statistics.median(found) if found else None
+
+    def repeat_shift(self) -> float | None:
+        """By how much the mean would differ if the windows that were measured again counted, too; joules, else time."""
+        if not self.windows:
+            return None
+        counting = [w.joules for w in self.windows]
+        replaced = [w.joules for w, _ in self.repeated]
+        with_joules = bool(self.energy_by_block)
+        kept, left = (
+            [v for j in found if (v := j.energy_per_iteration_j if with_joules else j.loop_latency_s) is not None]
+            for found in (counting, replaced)
+        )
+        return log_interval(kept + left).estimate / log_interval(kept).estimate - 1 if kept else None
+
+    def clocks_differ(self) -> float | None:
+        """Median over the windows of event time over host time - 1; None where the host never saw the end."""
+        return self.median_of(clocks_differ)
 
     def stale_share(self) -> float | None:
         """Median over the windows of the share of time in which the source of the joules had stood still too long."""
@@ -152,6 +172,8 @@ def measured_works(run: Run) -> dict[tuple[str, str], Measured]:
         if window.kind != "window":
             measured.error = window.error
         else:
+            if window.repeat and measured.windows and measured.windows[-1].record.block == window.block:
+                measured.repeated.append((measured.windows.pop(), window.because))
             measured.windows.append(_measured_window(*sound_readings(run, window), sensor))
             measured.error = ""
     for (_, work), measured in found.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from energybench.analysis.book import Book, Row
-from energybench.analysis.guards import THROTTLE_WARNS
+from energybench.analysis.guards import CLOCKS_AGREE, THROTTLE_WARNS
 from energybench.analysis.measured import COUNTER_FLAGS, Measured
 from energybench.flags import FLAGS
 from energybench.journal import CaseRecord
@@ -52,6 +52,7 @@ def _of_the_windows(book: Book, measured: Measured) -> dict[str, bool]:
         "not-cold": counts["not-cold"] > 0,
         "gap": counts["gap"] > 0,
         "drift": total > 0 and drifting > DRIFTING_SHARE * total,
+        "repeated": len(measured.repeated) > DRIFTING_SHARE * total,
         "counter-stale": counts["counter-stale"] > 0,
         "meter-faults": any(sum(w.record.faults.values()) for w in measured.windows),
         "below-floor": any("floor" in w.joules.reason for w in measured.windows),
@@ -66,6 +67,8 @@ def _of_the_numbers(book: Book, case: CaseRecord, row: Row) -> dict[str, bool]:
         "throttled": _over(row.get("throttle_share"), THROTTLE_WARNS),
         "power-capped": _over(row.get("power_cap_share"), CAPPED),
         "counter-disagrees": _over(abs(row.get("counter_vs_integral") or 0.0), COUNTER_FLAGS),
+        "clocks-differ": _over(abs(row.get("event_vs_host") or 0.0), CLOCKS_AGREE),
+        "recompiled": _over(row.get("recompilations"), 0),
         "alias": _over(row.get("alias_bound"), precision),
         "burst": _burst(row),
         "unknown-operators": bool(case.unknown_operators),

@@ -93,6 +93,13 @@ def speed_halves(window: WindowRecord, start_s: float, stop_s: float) -> Halves 
     return _halves(each[first], each[~first], 1.0, weights=(done[first], done[~first]))
 
 
+def drift_words(speed: Halves | None, power: Halves | None) -> str:
+    """How far the halves of a window lie apart, in words."""
+    said = {"power": power, "time an iteration": speed}
+    apart = [f"{name} {found.difference:+.1%}" for name, found in said.items() if found is not None and found.drifted]
+    return f"the window before it drifted from its first half to its second: {', '.join(apart)}" if apart else ""
+
+
 def _counted(readings: Sequence[Reading], stretch: Stretch, tick_s: float) -> Halves | None:
     """From the counter's ticks between the two well-timed ones; None where they are few, or their grid is torn."""
     edge_s = 1e-6

@@ -44,11 +44,17 @@ class DeviceFacts:
 
 
 class Prepared(Protocol):
-    """A piece of work that is ready to loop: built, warm, captured or compiled."""
+    """A piece of work that is ready to loop: built, warm, captured or compiled.
+
+    ``eager_latency_s`` and ``graph_latency_s`` are the device's seconds per iteration with every kernel launched by the
+    host and replayed as a graph; None where the device does not know the difference.
+    """
 
     plan: WorkPlan
     launch: str
     compile_s: float
+    eager_latency_s: float | None
+    graph_latency_s: float | None
     peak_memory_bytes: int | None
     iteration_s: float
     notes: tuple[str, ...]
@@ -56,9 +62,14 @@ class Prepared(Protocol):
 
 
 class Loop(Protocol):
-    """A running gapless loop; ``gaps`` counts how often it was found to have run dry."""
+    """A running gapless loop.
+
+    ``gaps`` counts how often it was found to have run dry. ``host_stop_s`` is, after ``stop``, when the host saw the
+    last iteration done, on its own clock; None where it came too late to see it.
+    """
 
     gaps: int
+    host_stop_s: float | None
 
     def feed(self, ahead_s: float) -> None:
         """Keep enough work queued that the device does not run dry for the next ``ahead_s`` seconds."""

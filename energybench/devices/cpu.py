@@ -35,6 +35,8 @@ class CpuPrepared:
         self.built: Built | None = built
         self.launch = "compiled" if plan.case.compile else "eager"
         self.compile_s = compile_s
+        self.eager_latency_s: float | None = None
+        self.graph_latency_s: float | None = None
         self.peak_memory_bytes: int | None = None
         self.iteration_s = iteration_s
         self.notes: tuple[str, ...] = ()
@@ -52,6 +54,7 @@ class CpuLoop:
 
     def __init__(self, prepared: CpuPrepared, clock: Clock) -> None:
         self.gaps = 0
+        self.host_stop_s: float | None = None
         self._prepared = prepared
         self._clock = clock
         self._halt = threading.Event()
@@ -71,6 +74,7 @@ class CpuLoop:
         self._thread.join()
         if self._error is not None:
             raise CaseError(f"failed while looping: {one_line(self._error)}") from self._error
+        self.host_stop_s = self._stamps[-1].time_s  # one clock stamps the loop and the meter
         return tuple(self._stamps)
 
     def _run(self) -> None:

@@ -8,22 +8,20 @@ Source: `measurement.md` 4.1 to 4.3.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections import deque
 from collections.abc import Callable, Sequence
 
 import torch
 
-from energybench.clock import Clock, RealClock
-from energybench.devices import DeviceFacts, LatencySamples, Prepared, Stamp
+from energybench.clock import RealClock
+from energybench.devices import DeviceFacts, LatencySamples, Prepared
+from energybench.devices.cuda_loop import CudaLoop, CudaPrepared
 from energybench.errors import CaseError, DeviceError, one_line
 from energybench.workload import Built, WorkPlan, build, disagreement
 
 CHUNK_S = 5e-3
 """Length of one replay: 1000 times the launch of a graph, short beside any sensor's refresh."""
-
-FIRST_S = 0.1
-"""Work queued when a loop begins."""
 
 MAX_NODES = 20_000
 SHORT_S = 50e-6
@@ -33,92 +31,8 @@ MAX_LATENCY_GRAPHS = 16
 MIN_SAMPLES = 20
 MAX_SAMPLES = 500
 WARM_UP = 5
-
-
-class CudaPrepared:
-    """Work that is built, warm and, where possible, captured."""
-
-    def __init__(self, plan: WorkPlan, built: Built, stream: torch.cuda.Stream) -> None:
-        self.plan = plan
-        self.built: Built | None = built
-        self.stream = stream
-        self.launch = "eager"
-        self.compile_s = 0.0
-        self.peak_memory_bytes: int | None = None
-        self.iteration_s = 0.0
-        self.notes: tuple[str, ...] = ()
-        self.flags: tuple[str, ...] = () if built.cold or plan.case.cache == "hot" else ("not-cold",)
-        self.chunk = 1
-        self.graph: torch.cuda.CUDAGraph | None = None
-        self.group = 1
-        self.group_graphs: list[torch.cuda.CUDAGraph] = []
-        self._next = 0
-
-    def run_chunk(self) -> None:
-        """Queue one chunk on the work's stream."""
-        if self.graph is not None:
-            self.graph.replay()
-        else:
-            self._run_eagerly(self.chunk)
-
-    def run_group(self, sample: int) -> None:
-        """Queue one sample of the latency pass, on the inputs that follow those of the sample before."""
-        if self.group_graphs:
-            self.group_graphs[sample % len(self.group_graphs)].replay()
-        else:
-            self._run_eagerly(self.group)
-
-    def _run_eagerly(self, iterations: int) -> None:
-        if self.built is None:
-            raise CaseError("the work was already released")
-        for _ in range(iterations):
-            self.built.step(self._next)
-            self._next += 1
-
-
-class CudaLoop:
-    """A gapless loop: chunks are queued ahead of the GPU, each followed by an event."""
-
-    def __init__(self, prepared: CudaPrepared, clock: Clock) -> None:
-        self._work = prepared
-        self._events: list[torch.cuda.Event] = []
-        self._pending: deque[torch.cuda.Event] = deque()
-        self._chunk_s = max(prepared.iteration_s * prepared.chunk, 1e-6)
-        self.gaps = 0
-        self._begin = torch.cuda.Event(enable_timing=True)
-        with torch.cuda.stream(prepared.stream):
-            prepared.stream.synchronize()
-            self._begin.record(prepared.stream)
-            self._begin.synchronize()
-        self._begin_s = clock.now_s()
-        self.feed(FIRST_S)
-
-    def feed(self, ahead_s: float) -> None:
-        """Queue chunks until ``ahead_s`` seconds of them wait, two at least."""
-        depth = max(2, math.ceil(ahead_s / self._chunk_s))
-        waited = bool(self._pending)
-        while self._pending and self._pending[0].query():
-            self._pending.popleft()
-        if waited and not self._pending:
-            self.gaps += 1
-        with torch.cuda.stream(self._work.stream):
-            while len(self._pending) < depth:
-                self._work.run_chunk()
-                event = torch.cuda.Event(enable_timing=True)
-                event.record(self._work.stream)
-                self._events.append(event)
-                self._pending.append(event)
-
-    def stop(self) -> Sequence[Stamp]:
-        """Wait for what is queued and turn the events into stamps on the host's clock."""
-        try:
-            self._work.stream.synchronize()
-        except RuntimeError as error:
-            raise CaseError(f"failed while looping: {one_line(error)}") from error
-        stamps = [Stamp(self._begin_s, 0)]
-        for i, event in enumerate(self._events, start=1):
-            stamps.append(Stamp(self._begin_s + self._begin.elapsed_time(event) * 1e-3, i * self._work.chunk))
-        return tuple(stamps)
+EAGER_S, MOST_EAGER = 0.02, 2048
+"""Time, and most iterations, that show how much slower the host's launches are than a graph's."""
 
 
 class CudaDevice:
@@ -180,6 +94,7 @@ class CudaDevice:
                     built.step(i)
             work.stream.synchronize()
             work.iteration_s = self._timed(work, lambda: built.step(0), WARM_UP) / WARM_UP
+            work.eager_latency_s = self._eager_latency_s(work, built)
             self._capture(work)
             rotation = sum(t.nbytes for inputs in built.input_sets[1:] for t in inputs)
             work.peak_memory_bytes = torch.cuda.max_memory_allocated(self._device) - held_before - rotation
@@ -238,13 +153,15 @@ class CudaDevice:
             rounds = max(1, math.ceil(CHUNK_S / max(work.iteration_s * sets, 1e-7)))
             work.chunk = sets * min(rounds, max(1, MAX_NODES // (nodes * sets)))
             work.graph = self._captured(work, work.chunk)
+            replays = max(1, math.ceil(EAGER_S / CHUNK_S))
+            work.graph_latency_s = self._timed(work, work.graph.replay, replays) / (replays * work.chunk)
             work.group_graphs = self._latency_graphs(work, sets)
             work.launch = "graph"
         except torch.cuda.OutOfMemoryError:
             raise
         except RuntimeError as error:
             torch.cuda.synchronize(self._device)
-            work.graph, work.group_graphs = None, []
+            work.graph, work.group_graphs, work.graph_latency_s = None, [], None
             work.chunk = max(1, round(CHUNK_S / max(work.iteration_s, 1e-7)))
             work.group = max(1, math.ceil(GROUP_S / work.iteration_s)) if work.iteration_s < SHORT_S else 1
             work.notes = (f"not captured as a CUDA graph: {one_line(error)}",)
@@ -273,6 +190,12 @@ class CudaDevice:
             graph.replay()
         work.stream.synchronize()
         return graph
+
+    def _eager_latency_s(self, work: CudaPrepared, built: Built) -> float:
+        """Device time per iteration when the host launches every kernel, over the same inputs as the loop's."""
+        numbers = itertools.count()
+        times = min(MOST_EAGER, max(len(built.input_sets), WARM_UP, math.ceil(EAGER_S / max(work.iteration_s, 1e-7))))
+        return self._timed(work, lambda: built.step(next(numbers)), times) / times
 
     def _timed(self, work: CudaPrepared, run: Callable[[], object], times: int) -> float:
         before, after = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)

@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from energybench.devices import Device, Prepared
 from energybench.devices.cpu import CpuPrepared
-from energybench.devices.cuda import CudaPrepared
+from energybench.devices.cuda_loop import CudaPrepared
 from energybench.devices.simulated import SimulatedDevice, SimulatedPrepared
 from energybench.devices.truth import operator_latency_s
 from energybench.errors import CaseError, one_line

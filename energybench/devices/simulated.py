@@ -37,6 +37,8 @@ class SimulatedPrepared:
         self.plan = plan
         self.truth = truth
         self.compile_s = COMPILE_S
+        self.eager_latency_s: float | None = None
+        self.graph_latency_s: float | None = None
         self.peak_memory_bytes: int | None = None
         self.iteration_s = truth.latency_s
         self.notes: tuple[str, ...] = ()
@@ -48,6 +50,7 @@ class SimulatedLoop:
 
     def __init__(self, device: SimulatedDevice, work: SimulatedPrepared, speed: float, power: float) -> None:
         self.gaps = 0
+        self.host_stop_s: float | None = None
         self._device = device
         self._begin_s = device.clock.now_s()
         self._iteration_s = work.truth.latency_s * speed
@@ -63,6 +66,7 @@ class SimulatedLoop:
         chunks = max(1, math.ceil((self._device.clock.now_s() - self._begin_s) / chunk_s))
         end_s = self._begin_s + chunks * chunk_s
         self._device.clock.sleep_until(end_s)
+        self.host_stop_s = end_s
         self._device.power.set(end_s, self._device.machine.idle_w)
         return tuple(Stamp(self._begin_s + i * chunk_s, i * self._chunk) for i in range(chunks + 1))
 

@@ -106,7 +106,12 @@ class WindowRecord(_Record):
 
     ``stamps`` are (seconds on the session's clock, iterations done by then). A ``latency`` line carries
     ``samples_s`` (seconds per iteration, each the mean of ``iterations_per_sample``), a ``failed`` line an
-    ``error``; so does a ``skipped`` one: why this device cannot run the work.
+    ``error``; so does a ``skipped`` one: why this device cannot run the work. ``eager_latency_s`` and
+    ``graph_latency_s`` of a ``latency`` line: the device's time per iteration launched kernel by kernel, and as a
+    graph.
+
+    Of several windows of one work in one block the last counts: a ``repeat`` says ``because`` of what the one before
+    it does not. ``host_stop_s``: when the host saw the last stamp's work done, on its own clock.
     """
 
     number: int
@@ -120,8 +125,14 @@ class WindowRecord(_Record):
     stamps: list[tuple[float, Count]] = Field(default_factory=list)
     samples_s: list[float] = Field(default_factory=list)
     iterations_per_sample: Positive = 1
+    repeat: Count = 0
+    because: str = ""
+    host_stop_s: float | None = None
+    recompilations: Count = 0
     launch: str = ""
     compile_s: float | None = None
+    eager_latency_s: float | None = None
+    graph_latency_s: float | None = None
     peak_memory_bytes: int | None = None
     before: BoardRecord | None = None
     after: BoardRecord | None = None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from energybench.workload.build import Built, build
+from energybench.workload.compilations import compiled_graphs
 from energybench.workload.equivalence import disagreement
 from energybench.workload.plan import WorkPlan, plan_workload
 
-__all__ = ["Built", "WorkPlan", "build", "disagreement", "plan_workload"]
+__all__ = ["Built", "WorkPlan", "build", "compiled_graphs", "disagreement", "plan_workload"]

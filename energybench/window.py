@@ -1,0 +1,108 @@
+"""How is one window measured, and when is it measured again?
+
+A window whose halves differ by more than chance says that the board was not steady: it is measured again, in its own
+place in the block, at most a few times. The last one counts, whatever it says; those before it stay in the record, and
+the one after them says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from energybench.analysis.joules import WindowJoules, window_joules
+from energybench.analysis.stationarity import drift_words
+from energybench.bench import Bench, Comparison, append, append_failure, board_now, poll_window
+from energybench.devices import Prepared, Stamp
+from energybench.errors import CaseError, EnergyBenchError, one_line
+from energybench.journal import WindowRecord
+from energybench.planner import MIN_ITERATIONS
+from energybench.readings import Reading
+from energybench.workload import compiled_graphs
+
+MAX_STAMPS = 60
+"""Stamps kept of a window: enough to see a loop slow down, few enough that long runs stay small."""
+
+
+def measured_window(bench: Bench, comparison: Comparison, work: Prepared, block: int) -> bool:
+    """Measure and record one window, again where it drifted; False when the work failed and must not be run again."""
+    bench.progress.doing(work.plan.case.id)
+    because = ""
+    for repeat in range(bench.plan.repeats + 1):
+        place = WindowRecord(
+            number=0,
+            kind="window",
+            work=work.plan.work,
+            comparison=comparison.id,
+            block=block,
+            repeat=repeat,
+            because=because,
+        )
+        try:
+            found = _recorded(bench, work, place)
+        except CaseError as error:
+            append_failure(bench, comparison, work.plan, error)
+            return False
+        because = _why_again(bench, found)
+        if not because or (bench.deadline_s is not None and bench.device.clock.now_s() > bench.deadline_s):
+            break
+    bench.windows_of(comparison, work.plan.work).append(found)
+    return True
+
+
+def _recorded(bench: Bench, work: Prepared, place: WindowRecord) -> WindowJoules:
+    """Run the loop, poll the meter, write both down; what the window says."""
+    before, compiled = board_now(bench), compiled_graphs()
+    readings: list[Reading] = []
+    interior_s = max(bench.plan.window_s, MIN_ITERATIONS * work.iteration_s)
+    with failures_as_rows():
+        loop = bench.device.loop(work)
+        try:
+            flags = poll_window(bench, loop, readings, interior_s)
+        finally:
+            stamps = loop.stop()
+    flags += [*work.flags, *(["gap"] if loop.gaps else []), *(["meter-lost"] if bench.meter_lost else [])]
+    window = place.model_copy(
+        update={
+            "start_s": stamps[0].time_s,
+            "stop_s": stamps[-1].time_s,
+            "host_stop_s": loop.host_stop_s,
+            "stamps": thinned(stamps),
+            "launch": work.launch,
+            "recompilations": compiled_graphs() - compiled,
+            "before": before,
+            "after": board_now(bench),
+            "flags": flags,
+        }
+    )
+    found = window_joules(window, readings, bench.sensor if bench.metered else None)
+    append(bench, window, readings)
+    bench.progress.window_done(found.power_w, window.after.temperature_c if window.after else None)
+    return found
+
+
+def _why_again(bench: Bench, found: WindowJoules) -> str:
+    """Why a window has to be measured again; empty where it need not.
+
+    Not for speed on the CPU: its other work comes and goes, and measuring again would not cure that.
+    """
+    flags = set(found.flags) - ({"latency-drift"} if bench.device.facts.name == "cpu" else set())
+    return drift_words(found.speed, found.power) if flags & {"latency-drift", "power-drift"} else ""
+
+
+def thinned(stamps: Sequence[Stamp]) -> list[tuple[float, int]]:
+    """At most about ``MAX_STAMPS`` of a loop's stamps, evenly, the first and the last among them."""
+    stride = max(1, len(stamps) // MAX_STAMPS)
+    kept = [*stamps[:-1:stride], stamps[-1]]
+    return [(round(s.time_s, 9), s.iterations) for s in kept]
+
+
+@contextmanager
+def failures_as_rows() -> Iterator[None]:
+    """Whatever a layer or a kernel raises becomes a CaseError, and so a row; our own errors pass."""
+    try:
+        yield
+    except EnergyBenchError:
+        raise
+    except Exception as error:
+        raise CaseError(one_line(error)) from error
