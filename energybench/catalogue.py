@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 LAYERS: Mapping[str, str] = {
-    "BlocksInSitu2d": "energybench.layers.residual_blocks",
+    "BlockFusedConvFirst2d": "energybench.layers.block_fusion",
+    "BlockFusedMBConv2d": "energybench.layers.block_fusion",
+    "BlocksInSitu2d": "energybench.layers.blocks_in_situ",
     "ConvFirst2d": "energybench.layers.residual_blocks",
     "ConvNeXtBlock2d": "energybench.layers.residual_blocks",
     "FusedMBConv2d": "energybench.layers.residual_blocks",

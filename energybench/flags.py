@@ -157,6 +157,12 @@ FLAGS: dict[str, Flag] = {
             "add their cost to energybench/cost.py",
         ),
         Flag(
+            "compile-uncounted",
+            "c",
+            "what torch.compile fuses is not known without running it: these are the operators one by one",
+            "run on a GPU with --gpu 0",
+        ),
+        Flag(
             "above-roof",
             "R",
             "faster than the roofline: Winograd, cache, boost clock or a wrong peak",

@@ -8,14 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from energybench.layers.residual_blocks import (
-    BlocksInSitu2d,
     ConvFirst2d,
     ConvNeXtBlock2d,
     FusedMBConv2d,
     MBConv2d,
     MLPBlock2d,
 )
-from energybench.suite import expand, load_suite
 from energybench.workload.trace import trace
 
 COUNTS = [  # block, side of the map, parameters with batch norms, billions of MACs an image: zoo_conv.md, entry 3
@@ -188,44 +186,3 @@ def test_gradients_are_those_of_finite_differences(make):
     block = lived_in(make())
     x = torch.randn(1, block.scale.numel() if hasattr(block, "scale") else block.project[0].out_channels, 3, 3)
     assert torch.autograd.gradcheck(block, (x.double().requires_grad_(),))
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
-@pytest.mark.parametrize("block", ["ConvFirst", "MBConv", "FusedMBConv", "ConvNeXt"])
-def test_a_stack_runs_in_every_format_and_keeps_channels_last(block, dtype):
-    torch.manual_seed(0)
-    stack = BlocksInSitu2d(block, 16, expansion=2, folded=True).eval()
-    x = torch.randn(2, 16, 8, 8)
-    expected = stack(x)
-    stack = stack.to(dtype=dtype, memory_format=torch.channels_last)
-    found = stack(x.to(dtype=dtype, memory_format=torch.channels_last))
-    assert found.is_contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(found.float(), expected, rtol=0, atol={4: 1e-5}.get(dtype.itemsize, 0.1))
-
-
-def test_a_stack_is_four_blocks_between_two_mlp_blocks():
-    stack = BlocksInSitu2d("ConvFirst", 64, expansion=6)
-    macs, _ = macs_and_operators(stack, 1, 64, 64, 64)
-    assert macs == 64 * 64 * (4 * (9 * 8 * 64 + 2 * 6 * 64**2) + 2 * (2 * 6 * 64**2))
-    assert sum(p.numel() for p in stack.parameters()) == 4 * 54_784 + 2 * (2 * 6 * 64**2 + 2 * 7 * 64)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"block": "Conv"}, "none of ConvFirst, MBConv"),
-        ({"block": "FusedMBConv", "group_size": 8}, "FusedMBConv has no group_size"),
-        ({"block": "MBConv", "group_size": 7}, "group_size=7 does not divide 64"),
-    ],
-)
-def test_what_cannot_be_meant_is_refused(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        BlocksInSitu2d(channels=16, **arguments)
-
-
-def test_the_suites_shapes_hold_the_authors_and_its_variants_one_expansion():
-    cases, skipped = expand(load_suite("lavin_blocks"))
-    shapes = {tuple(case.inputs[0].shape[1:]) for case in cases}
-    assert {(64, 64, 64), (256, 16, 16), (128, 64, 64), (512, 16, 16)} == shapes
-    assert all(case.args["expansion"] == (6 if case.point["channels"] == 64 else 4) for case in cases)
-    assert not skipped

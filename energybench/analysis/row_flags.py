@@ -72,6 +72,7 @@ def _of_the_numbers(book: Book, case: CaseRecord, row: Row) -> dict[str, bool]:
         "alias": _over(row.get("alias_bound"), precision),
         "burst": _burst(row),
         "unknown-operators": bool(case.unknown_operators),
+        "compile-uncounted": case.compile and book.run.origin != "measured",
         "above-roof": _over(row.get("attainable_latency_s"), row.get("loop_latency_s")),
     }
 

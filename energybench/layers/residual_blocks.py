@@ -6,8 +6,6 @@ network; ConvNeXt's layer norm depends on its input and cannot be folded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 import torch
 from torch import Tensor, nn
 
@@ -171,61 +169,6 @@ class MLPBlock2d(nn.Module):
         """N x C x H x W to the same."""
         y: Tensor = self.project(self.act(self.expand(x))) + x
         return y
-
-
-class BlocksInSitu2d(nn.Module):
-    """Equal blocks in a row between two MLP blocks, so that each finds the caches as it would inside a network.
-
-    Args:
-        block: ``ConvFirst``, ``MBConv``, ``FusedMBConv`` or ``ConvNeXt``.
-        channels: C.
-        expansion: E, of all blocks.
-        group_size: of the spatial convolutions of ``ConvFirst`` (8 if not given) and ``MBConv`` (1).
-        folded: biases instead of batch norms.
-        depth: number of blocks between the two.
-
-    Raises:
-        ValueError: there is no such block, or it has no groups to size.
-
-    Shapes: N x C x H x W to the same.
-    Source: the author's benchmark, scripts of github.com/andravin/spio; its global pooling at the end is left out.
-    """
-
-    def __init__(
-        self,
-        block: str,
-        channels: int,
-        *,
-        expansion: int = 4,
-        group_size: int | None = None,
-        folded: bool = False,
-        depth: int = 4,
-    ) -> None:
-        super().__init__()
-        if block not in _BLOCKS:
-            raise ValueError(f"block={block!r} is none of {', '.join(_BLOCKS)}")
-        if group_size is not None and block not in _GROUPED:
-            raise ValueError(f"{block} has no group_size; {' and '.join(_GROUPED)} have")
-        groups = {"group_size": group_size} if group_size is not None else {}
-        norms = {"folded": folded} if block != "ConvNeXt" else {}
-        make = _BLOCKS[block]
-        self.before = MLPBlock2d(channels, expansion=expansion, folded=folded)
-        self.blocks = nn.Sequential(*(make(channels, expansion=expansion, **groups, **norms) for _ in range(depth)))
-        self.after = MLPBlock2d(channels, expansion=expansion, folded=folded)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """N x C x H x W to the same."""
-        y: Tensor = self.after(self.blocks(self.before(x)))
-        return y
-
-
-_BLOCKS: Mapping[str, Callable[..., nn.Module]] = {
-    "ConvFirst": ConvFirst2d,
-    "MBConv": MBConv2d,
-    "FusedMBConv": FusedMBConv2d,
-    "ConvNeXt": ConvNeXtBlock2d,
-}
-_GROUPED = ("ConvFirst", "MBConv")
 
 
 def _pointwise(C: int, K: int, *, bias: bool) -> nn.Conv2d:

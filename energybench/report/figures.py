@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,17 +141,16 @@ class _Planner:
         if self.machine is not None:
             yield from self._rooflines(self.machine)
             for network, cases in self._networks():
-                for where, part in self._of_network(cases):
-                    if self.settings.summed or not part["variant"].duplicated().any():
-                        yield self._waterline(network, where, part, self.machine)
+                for where, part in self._of_network(cases, self.settings.panels):
+                    yield self._waterline(network, where, part, self.machine)
         yield from self._power()
 
     def _networks(self) -> list[tuple[str, pd.DataFrame]]:
         return spread_over(split(self.cases, self.settings.texts), NETWORKS_AT_MOST)
 
-    def _of_network(self, cases: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    def _of_network(self, cases: pd.DataFrame, by: Sequence[str] | None = None) -> list[tuple[str, pd.DataFrame]]:
         """The settings that are drawn, the last one first: large batches say more of a layer than launches do."""
-        return spread_over(split(cases, self.settings.others), SETTINGS_A_NETWORK)[::-1]
+        return spread_over(split(cases, self.settings.others if by is None else by), SETTINGS_A_NETWORK)[::-1]
 
     def _subtitle(self, part: pd.DataFrame) -> str:
         return " · ".join(filter(None, (constant_label(part, self.settings.all), self.device)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -29,6 +30,8 @@ MANY_CALM_SHARE = 0.65
 """Share of the time a panel's height must show, and the same with many thin bars; the few beyond it are cut."""
 MANY = 25
 PALE = 0.42
+SAME_ARITHMETIC = 0.01
+"""Variants whose arithmetic differs by less than this are drawn to one scale."""
 
 
 @styled
@@ -53,8 +56,9 @@ def waterline_figure(
     across = 1 if len(names) == 1 else 2 if len(names) in (2, 4) else 3
     down = math.ceil(len(names) / across)
     figure, axes = grid(down, across, height_in=0.95 + max(2.2 * down, 3.0))
-    for number, (ax, name) in enumerate(zip(axes, names, strict=False)):
-        _panel(ax, shown[name], name, palette)
+    frames = _frames([shown[name] for name in names])
+    for number, (ax, name, frame) in enumerate(zip(axes, names, frames, strict=False)):
+        _panel(ax, shown[name], name, palette, frame)
         if number % across == 0:
             ax.set_ylabel("time / arithmetic time")
     for ax in axes[len(names) :]:
@@ -108,19 +112,36 @@ def _repeated(op: OperatorCost, repeat: int, name: str) -> OperatorCost:
     )  # fmt: skip
 
 
-def _panel(ax: Axes, line: Waterline, name: str, palette: Palette) -> None:
+class _Frame(NamedTuple):
+    """What a panel shows: seconds to the right, and heights up to ``top``."""
+
+    width_s: float
+    top: float
+
+
+def _frames(lines: Sequence[Waterline]) -> list[_Frame]:
+    """A frame a panel; one for all where all do the same arithmetic, so that their areas can be compared."""
+    shapes = [form_b(line) for line in lines]
+    frames = [_Frame(sum(s.width for s in one), _height(one)) for one in shapes]
+    least_s, most_s = min(line.tau_s for line in lines), max(line.tau_s for line in lines)
+    if least_s < (1 - SAME_ARITHMETIC) * most_s:
+        return frames
+    widest = _Frame(max(f.width_s for f in frames), max(f.top for f in frames))
+    return [widest] * len(frames)
+
+
+def _panel(ax: Axes, line: Waterline, name: str, palette: Palette, frame: _Frame) -> None:
     shapes = form_b(line)
-    scale = scale_for([sum(s.width for s in shapes)], "s")
-    top = _height(shapes)
+    scale = scale_for([frame.width_s], "s")
+    top = frame.top
     thin = len(shapes) > MANY
-    gap = 0.03 * sum(s.width for s in shapes) if line.bars and line.apart else 0.0
+    gap = 0.03 * frame.width_s if line.bars and line.apart else 0.0
+    ax.set_xlim(0, frame.width_s * 1.05 * scale.factor)
+    ax.set_ylim(0, top)
     for shape in shapes:
         apart = not shape.bar.flops
         left = (shape.left + (gap if apart else 0.0)) * scale.factor
         _bar(ax, shape, left, shape.width * scale.factor, top, APART if apart else palette.color(name), thin=thin)
-    right = (sum(s.width for s in shapes) + gap) * scale.factor
-    ax.set_xlim(0, right * 1.02)
-    ax.set_ylim(0, top)
     ax.axhline(1, color=WATER, linewidth=1.6, zorder=5)
     ax.grid(visible=False, axis="x")
     ax.set_title(plain(name, 30), color=palette.text(name), pad=15)
