@@ -18,7 +18,7 @@ class Settings:
 
     Attributes:
         texts: fields with text values that are the user's own: ``network``.
-        others: batch, dtype and the other reserved fields of the run.
+        others: batch, dtype and the other reserved fields of the run; before them numbers of axes that are not summed.
         stages: numeric fields that name a shape or a stage: ``channels``, ``size``.
         summed: whether stages add up to totals.
     """
@@ -47,8 +47,11 @@ def settings_of(record: RunRecord) -> Settings:
             values.setdefault(field, value)
     own = [field for field in values if field not in RESERVED and field != "repeat"]
     texts = tuple(field for field in own if isinstance(values[field], str))
-    others = ("batch", "dtype", *[field for field in RESERVED[2:] if field in values])
-    return Settings(texts, others, tuple(field for field in own if field not in texts), bool(record.summed_axis))
+    numbers = [field for field in own if field not in texts]
+    # Where one axis is summed, the numbers of the others (a sparsity) tell totals apart, as batch and dtype do.
+    kept = [field for field in numbers if record.summed_axis and field not in record.summed_axis]
+    others = (*kept, "batch", "dtype", *[field for field in RESERVED[2:] if field in values])
+    return Settings(texts, others, tuple(field for field in numbers if field not in kept), bool(record.summed_axis))
 
 
 def places_of(cases: pd.DataFrame, settings: Settings) -> dict[str, str]:

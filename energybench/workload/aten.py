@@ -152,6 +152,12 @@ def _matmul(addends: int, arguments: Arguments, outputs: Sequence[Tensor]) -> tu
     return (_with_traffic(matmul, operands, outputs),)
 
 
+def _scaled_matmul(arguments: Arguments, outputs: Sequence[Tensor]) -> tuple[OperatorCost, ...]:
+    """A product of eight-bit floats, and the scales it reads."""
+    (product,) = _matmul(0, arguments, outputs)
+    return (_with_traffic(product, list(tensors_in(arguments)), outputs),)
+
+
 def _with_traffic(found: OperatorCost, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> OperatorCost:
     """The same operator with the bytes of its actual tensors, which may be broadcast or of several formats."""
     read_bytes = sum(item.bytes for item in _operands(inputs))
@@ -187,6 +193,7 @@ _FORMS: Mapping[str, KernelForm] = {
     "mv": partial(_matmul, 0),
     "dot": partial(_matmul, 0),
     "_int_mm": partial(_matmul, 0),
+    "_scaled_mm": _scaled_matmul,
     **{name: partial(_gather, name) for name in _GATHERS.split()},
 }
 

@@ -18,7 +18,7 @@ class PackedLayer(Protocol):
     """A layer whose weights are stored in a format of their own.
 
     Attributes:
-        stored_weights: weights that are stored, zeros left out; several may share a byte.
+        stored_weights: weights that are stored; several may share a byte, and a zero that is stored counts.
         value_pattern: in words, what is special about the stored values where shapes do not tell (which of them are
             zeros); layers that differ in it are not the same work.
     """
