@@ -74,6 +74,7 @@ class Bench:
     notes: list[str] = field(default_factory=list)
     meter_lost: bool = False
     found: dict[tuple[str, str], list[WindowJoules]] = field(default_factory=dict)
+    given_up: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def windows_of(self, comparison: Comparison, work: str) -> list[WindowJoules]:
         """What the windows of a piece of work have said so far, to be appended to."""
@@ -202,6 +203,7 @@ def append_failure(bench: Bench, comparison: Comparison, work: WorkPlan, error: 
     """Write that a piece of work failed, or cannot run on this device, and why; it becomes a row."""
     kind: Literal["failed", "skipped"] = "skipped" if isinstance(error, UnsupportedError) else "failed"
     reason = str(error)
+    bench.given_up[comparison.id, work.work] = kind
     bench.progress.note(f"{work.case.id} {kind}: {reason}")
     now_s = bench.device.clock.now_s()
     append(

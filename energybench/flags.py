@@ -63,6 +63,12 @@ FLAGS: dict[str, Flag] = {
             "temperature or power still moved when measuring began",
             "raise the room for settling; check cooling",
         ),
+        Flag(
+            "forced-resume",
+            "r",
+            "gone on with although suite, device or software had changed",
+            "run.json says what (forced); measure again with --fresh",
+        ),
         Flag("idle-unsettled", "i", "idle power did not come to rest", "dynamic joules are rough; use the total"),
         Flag("idle-once", "i", "idle was measured only before, not after", "let the run finish"),
         Flag(

@@ -50,7 +50,9 @@ def measure_comparison(bench: Bench, comparison: Comparison, *, last: bool = Fal
 def _that_fit_together(bench: Bench, comparison: Comparison) -> list[tuple[WorkPlan, ...]]:
     """All works at once where memory allows, else sub-blocks that all contain the baseline's work."""
     free = bench.device.free_memory_bytes()
-    works = comparison.works
+    works = tuple(work for work in comparison.works if (comparison.id, work.work) not in bench.given_up)
+    if not works:
+        return []
     if free is None or sum(w.peak_memory_bytes for w in works) <= MEMORY_SHARE * free:
         return [works]
     baseline, *others = works

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +10,12 @@ import numpy as np
 from energybench.analysis.joules import WindowJoules
 from energybench.analysis.measured import measured_works
 from energybench.analysis.updates import check_refresh
-from energybench.bench import Bench, Progress
-from energybench.errors import MeterError, RunFolderError
-from energybench.journal import Journal, Run, RunRecord, find_resumable, load
+from energybench.bench import Bench, Comparison, Progress
+from energybench.errors import MeterError
+from energybench.journal import Journal, Run, load
 from energybench.operators import profile_study
-from energybench.run_record import operator_records, run_record
+from energybench.resuming import given_up, journal_for
+from energybench.run_record import run_record
 from energybench.runner import measure_comparison, worst_halfwidth
 from energybench.study import RunOptions, Station, Study, open_station, plan_study
 
@@ -32,7 +30,7 @@ def run_study(study: Study, station: Station, options: RunOptions, progress: Pro
         KeyboardInterrupt: the user stopped it; the folder can be resumed.
     """
     record = run_record(study, station, options)
-    journal = _journal(study, record, options, progress)
+    journal = journal_for(study, record, options, progress.note)
     clock = station.device.clock
     bench = Bench(
         device=station.device,
@@ -46,18 +44,18 @@ def run_study(study: Study, station: Station, options: RunOptions, progress: Pro
         session=journal.record.sessions - 1,
         deadline_s=clock.now_s() + study.plan.budget_s if study.plan.budget_s is not None else None,
         found=recalled(journal),
+        given_up=_not_to_retry(journal, options),
     )
-    stopped = dict(journal.record.stopped)
     try:
-        todo = [c for c in study.comparisons if stopped.get(c.id) in (None, "budget")]
+        todo = _to_measure(bench, study)
         for comparison in todo:
-            stopped[comparison.id] = measure_comparison(bench, comparison, last=comparison is todo[-1])
-            journal.update(journal.record.model_copy(update={"stopped": stopped}))
+            stopped = measure_comparison(bench, comparison, last=comparison is todo[-1])
+            if not bench.meter_lost:
+                journal.stop(comparison.id, stopped)
             if comparison is todo[0]:
                 _check_sensor(journal, station)
         if options.budget_s is not None and not options.quick:
-            stopped |= _refined(bench, study, stopped)
-        journal.update(journal.record.model_copy(update={"stopped": stopped}))
+            _refine(bench, study)
         if options.operators:
             timed, found = profile_study(study, station, load(journal.folder).operators, progress)
             journal.replace_operators(timed)
@@ -70,14 +68,29 @@ def run_study(study: Study, station: Station, options: RunOptions, progress: Pro
     return journal.folder
 
 
+def _not_to_retry(journal: Journal, options: RunOptions) -> dict[tuple[str, str], str]:
+    """What failed before and is not tried again; with ``--retry-failed`` only what cannot run on this device."""
+    found = given_up(journal.windows)
+    return {key: kind for key, kind in found.items() if kind == "skipped" or not options.retry_failed}
+
+
+def _to_measure(bench: Bench, study: Study) -> list[Comparison]:
+    """Comparisons that were not finished, or lack a piece of work that was not given up."""
+    stopped = bench.journal.record.stopped
+    return [c for c in study.comparisons if stopped.get(c.id) in (None, "budget") or _missing(bench, c)]
+
+
+def _missing(bench: Bench, comparison: Comparison) -> bool:
+    keys = [(comparison.id, work.work) for work in comparison.works]
+    return any(not bench.found.get(key) and key not in bench.given_up for key in keys)
+
+
 def _complete(bench: Bench, study: Study) -> bool:
     """Whether every piece of work was measured or has failed, with the meter there to the end.
 
     What a budget cut off is not complete: the same command goes on with it.
     """
-    failed = {(w.comparison, w.work) for w in bench.journal.windows if w.kind in ("failed", "skipped")}
-    wanted = {(c.id, work.work) for c in study.comparisons for work in c.works}
-    return not bench.meter_lost and all(bench.found.get(key) or key in failed for key in wanted)
+    return not bench.meter_lost and not any(_missing(bench, comparison) for comparison in study.comparisons)
 
 
 def _check_sensor(journal: Journal, station: Station) -> None:
@@ -95,11 +108,11 @@ def _check_sensor(journal: Journal, station: Station) -> None:
         )
 
 
-def _refined(bench: Bench, study: Study, stopped: Mapping[str, str]) -> dict[str, str]:
+def _refine(bench: Bench, study: Study) -> None:
     """Spend what is left of a budget on the comparison with the widest interval, one mirrored pair at a time."""
-    found: dict[str, str] = {}
-    clock, plan = bench.device.clock, study.plan
+    clock, plan, journal = bench.device.clock, study.plan, bench.journal
     while bench.deadline_s is not None:
+        stopped = journal.record.stopped
         widths = {c.id: worst_halfwidth(bench, c) for c in study.comparisons if stopped.get(c.id) != "failed"}
         widest = max(study.comparisons, key=lambda c: widths.get(c.id, 0.0))
         pair_s = len(widest.works) * (2 * plan.loop_s + plan.latency_s) + plan.resettle_s
@@ -107,62 +120,17 @@ def _refined(bench: Bench, study: Study, stopped: Mapping[str, str]) -> dict[str
             break
         windows = 2 + max(len(bench.windows_of(widest, work.work)) for work in widest.works)
         bench.plan = replace(plan, windows=windows, max_windows=windows)
-        found[widest.id] = measure_comparison(bench, widest)
+        journal.stop(widest.id, measure_comparison(bench, widest))
     bench.plan = plan
-    return found
 
 
 def recalled(journal: Journal) -> dict[tuple[str, str], list[WindowJoules]]:
-    """What the windows of an interrupted run said, so that the runner knows what is missing."""
+    """What the windows of an interrupted run said, so that the runner knows what is missing.
+
+    Windows without their meter are not among them: they are measured again.
+    """
     run = Run(journal.folder, journal.record, tuple(journal.windows), ())
-    return {key: [w.joules for w in measured.windows] for key, measured in measured_works(run).items()}
-
-
-def _journal(study: Study, record: RunRecord, options: RunOptions, progress: Progress) -> Journal:
-    """Resume the newest incomplete run of the same identity, else create a folder."""
-    if not options.fresh:
-        run = _resumable(record, options)
-        if run is not None:
-            progress.note(f"resuming {run.folder}")
-            return Journal.resume(run)
-    folder = options.output or _new_folder(options.results, record)
-    return Journal.create(folder, record, operator_records(study.cases))
-
-
-def _resumable(record: RunRecord, options: RunOptions) -> Run | None:
-    if options.output is None:
-        return find_resumable(options.results, record.identity)
-    if not (options.output / "run.json").exists():
-        return None
-    run = load(options.output)
-    if run.record.identity != record.identity:
-        raise RunFolderError(
-            f"holds another run: {_difference(run.record, record)}",
-            where=str(options.output),
-            why="windows of two different measurements must not be mixed",
-            remedy="choose another --output",
-        )
-    return None if run.record.complete else run
-
-
-def _difference(old: RunRecord, new: RunRecord) -> str:
-    if old.suite_text != new.suite_text:
-        return "the suite's text differs"
-    differing = [k for k in new.options if old.options.get(k) != new.options.get(k)]
-    if differing:
-        return "its options differ: " + ", ".join(
-            f"{k} {old.options.get(k)!r} -> {new.options[k]!r}" for k in differing
-        )
-    was, now = (f"{r.device.get('name')} {r.versions}" for r in (old, new))
-    return f"device or versions differ ({was} -> {now})"
-
-
-def _new_folder(results: Path, record: RunRecord) -> Path:
-    device = re.sub(r"[^a-z0-9]+", "-", str(record.device.get("short", "device")).lower()).strip("-")
-    stem = f"{record.name}-{device}-{record.created_utc}"
-    folder = results / stem
-    for number in itertools.count(2):
-        if not folder.exists():
-            break
-        folder = results / f"{stem}-{number}"
-    return folder
+    return {
+        key: [w.joules for w in measured.windows if "meter-lost" not in w.record.flags]
+        for key, measured in measured_works(run).items()
+    }

@@ -39,6 +39,8 @@ class RunOptions:
     settings: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     plugins: tuple[str, ...] = ()
     fresh: bool = False
+    force_resume: bool = False
+    retry_failed: bool = False
     against_itself: bool = False
     operators: bool = False
     seed: int = 0

@@ -26,7 +26,7 @@ LAYERS = (
     {"bench", "against_itself"},
     {"settling", "calibrate", "doctor", "window"},
     {"runner", "study", "operators"},
-    {"run_record"},
+    {"run_record", "resuming"},
     {"session", "report", "prediction", "first_use"},
     {"listing", "progress", "measure_machine", "measurement"},
     {"pytest_plugin"},

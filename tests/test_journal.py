@@ -15,7 +15,6 @@ from energybench.journal import (
     OperatorRecord,
     RunRecord,
     WindowRecord,
-    find_resumable,
     load,
 )
 from energybench.readings import Reading
@@ -146,21 +145,6 @@ def test_a_newer_schema_is_refused_with_the_remedy(folder):
         load(folder)
 
 
-def test_the_newest_incomplete_run_of_the_same_identity_is_resumed(tmp_path):
-    for name, changes in {
-        "old": {"created_utc": "20260101T000000Z"},
-        "new": {"created_utc": "20260102T000000Z"},
-        "done": {"created_utc": "20260103T000000Z", "complete": True},
-        "other": {"created_utc": "20260104T000000Z", "identity": "other"},
-    }.items():
-        Journal.create(tmp_path / name, record(**changes), []).close()
-    (tmp_path / "junk").mkdir()
-    (tmp_path / "junk" / RUN_FILE).write_text("[]")
-    assert find_resumable(tmp_path, "i").folder.name == "new"
-    assert find_resumable(tmp_path, "nobody") is None
-    assert find_resumable(tmp_path / "missing", "i") is None
-
-
 def test_updating_the_record_replaces_it_whole(folder):
     run = load(folder)
     journal = Journal.resume(run)
@@ -168,3 +152,35 @@ def test_updating_the_record_replaces_it_whole(folder):
     journal.close()
     assert load(folder).record.complete
     assert not list(folder.glob("*.draft"))
+
+
+def test_two_writers_of_one_folder_are_refused_until_the_first_is_gone(folder):
+    first = Journal.resume(load(folder))
+    with pytest.raises(RunFolderError, match="another energybench is measuring into it"):
+        Journal.resume(load(folder))
+    first.close()
+    Journal.resume(load(folder)).close()
+
+
+def test_a_stopped_comparison_is_a_line_and_the_record_is_not_written_again(folder):
+    journal = Journal.resume(load(folder))
+    before = (folder / RUN_FILE).stat().st_mtime_ns
+    journal.stop("batch=1", "budget")
+    journal.stop("batch=1", "converged")
+    assert (folder / RUN_FILE).stat().st_mtime_ns == before
+    journal.close()
+    assert load(folder).record.stopped == {"batch=1": "converged"}
+    assert journal.record.stopped == {"batch=1": "converged"}
+
+
+def test_a_folder_with_something_else_in_it_is_not_written_into(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+    with pytest.raises(RunFolderError, match="is not empty and holds no run"):
+        Journal.create(tmp_path / "mine", record(), [])
+    assert [entry.name for entry in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+    with pytest.raises(RunFolderError, match=r"thesis.tex is a file"):
+        Journal.create(tmp_path / "mine" / "thesis.tex" / "run", record(), [])
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "operators.jsonl.draft").write_text("{")
+    Journal.create(tmp_path / "begun", record(), []).close()

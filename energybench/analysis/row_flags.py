@@ -32,6 +32,7 @@ def _of_the_run(book: Book) -> dict[str, bool]:
     return {
         "simulated": book.run.simulated,
         "quick": quick,
+        "forced-resume": bool(book.record.forced),
         "observer": book.observer is not None and book.observer.significant,
         "foreign-process": "foreign-process" in book.foreign,
         "foreign-unseen": "foreign-unseen" in book.foreign,

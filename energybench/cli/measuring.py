@@ -34,6 +34,8 @@ EXIT_MISSED = 4
 @click.option("--no-calibrate", is_flag=True, help="Do not calibrate the sensor of a board that never was.")
 @click.option("--dry-run", is_flag=True, help="Show cases, shared work, skips and estimates; measure nothing.")
 @click.option("--fresh", is_flag=True, help="Start anew instead of resuming an incomplete run.")
+@click.option("--force-resume", is_flag=True, help="Go on although suite, device or software changed; rows say so.")
+@click.option("--retry-failed", is_flag=True, help="Go on with a run and try again what failed in it.")
 def run(
     suites: tuple[str, ...], gpu: str | None, device: str | None, dry_run: bool, no_calibrate: bool, **options: Any
 ) -> None:
@@ -128,6 +130,8 @@ def _run_options(device: str | None, **given: Any) -> RunOptions:
         settings=dict(parse_setting(text) for text in given["settings"]),
         plugins=given["plugins"],
         fresh=given["fresh"],
+        force_resume=given["force_resume"],
+        retry_failed=given["retry_failed"],
         against_itself=given["against_itself"],
         operators=given["operators"],
         seed=given["seed"],

@@ -14,8 +14,8 @@ from energybench.journal.folder import (
     WINDOWS_FILE,
     Run,
     disk_error,
-    find_resumable,
     load,
+    runs_in,
 )
 from energybench.journal.records import (
     BoardRecord,
@@ -47,7 +47,7 @@ __all__ = [
     "WindowRecord",
     "board_change_s",
     "disk_error",
-    "find_resumable",
     "load",
     "replace_file",
+    "runs_in",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import stat
 from errno import ENOENT
@@ -24,6 +25,16 @@ class AppendedFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = os.open(path, _APPEND, 0o644)
+
+    def is_mine(self) -> bool:
+        """Whether no other process writes here too; from now on none can until this one closes the file or dies."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # a file system without locks: two writers cannot be told apart there
+            return True
+        return True
 
     def append(self, data: bytes) -> int:
         """Write ``data`` at the end and wait for the disk; returns where it begins.

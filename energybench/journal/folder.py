@@ -10,7 +10,7 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -102,22 +102,19 @@ def load(folder: Path | str) -> Run:
     except OSError as error:
         raise disk_error(folder, error) from error
     _check_operators(folder, record, operators)
+    stopped = {window.comparison: window.stopped for window in windows if window.kind == "stopped"}
+    record = record.model_copy(update={"stopped": record.stopped | stopped})
     return Run(folder, record, windows, operators)
 
 
-def find_resumable(results: Path, identity: str) -> Run | None:
-    """The newest incomplete run of this identity under ``results``; None where there is none."""
-    if not results.is_dir():
-        return None
-    found: list[Run] = []
-    for path in results.glob(f"*/{RUN_FILE}"):
+def runs_in(results: Path, wanted: Callable[[dict[str, Any]], bool]) -> Iterator[Run]:
+    """The runs under ``results`` whose ``run.json`` is ``wanted``; what cannot be read is passed over."""
+    for path in sorted(results.glob(f"*/{RUN_FILE}")) if results.is_dir() else []:
         try:
-            head = json.loads(read_plain(path, most_bytes=MOST_RECORD_BYTES))
-            if head.get("identity") == identity and not head.get("complete", True):
-                found.append(load(path.parent))
+            if wanted(json.loads(read_plain(path, most_bytes=MOST_RECORD_BYTES))):
+                yield load(path.parent)
         except (OSError, ValueError, RunFolderError, AttributeError, RecursionError):
             continue
-    return max(found, key=lambda run: (run.record.created_utc, run.folder.name), default=None)
 
 
 def whole_lines(path: Path) -> Iterator[bytes]:

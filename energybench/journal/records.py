@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from energybench.columns import SCHEMA_VERSION
 from energybench.cost import Family
 
-WindowKind = Literal["window", "idle", "settle", "observer", "latency", "failed", "skipped"]
+WindowKind = Literal["window", "idle", "settle", "observer", "latency", "failed", "skipped", "stopped"]
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Positive = Annotated[int, Field(ge=1, lt=2**63)]
@@ -106,9 +106,9 @@ class WindowRecord(_Record):
 
     ``stamps`` are (seconds on the session's clock, iterations done by then). A ``latency`` line carries
     ``samples_s`` (seconds per iteration, each the mean of ``iterations_per_sample``), a ``failed`` line an
-    ``error``; so does a ``skipped`` one: why this device cannot run the work. ``eager_latency_s`` and
-    ``graph_latency_s`` of a ``latency`` line: the device's time per iteration launched kernel by kernel, and as a
-    graph.
+    ``error``; so does a ``skipped`` one: why this device cannot run the work. A ``stopped`` line says why a comparison
+    ended. ``eager_latency_s`` and ``graph_latency_s`` of a ``latency`` line: the device's time per iteration launched
+    kernel by kernel, and as a graph.
 
     Of several windows of one work in one block the last counts: a ``repeat`` says ``because`` of what the one before
     it does not. ``host_stop_s``: when the host saw the last stamp's work done, on its own clock.
@@ -139,11 +139,16 @@ class WindowRecord(_Record):
     faults: dict[str, int] = Field(default_factory=dict)
     flags: list[str] = Field(default_factory=list)
     error: str = ""
+    stopped: str = ""
     readings: ReadingsAt | None = None
 
 
 class RunRecord(_Record):
-    """``run.json``: everything that is true of the whole run. No user, host or absolute path."""
+    """``run.json``: everything that is true of the whole run. No user, host or absolute path.
+
+    It is written when a session begins and when it ends; in between ``stopped`` grows by lines of ``windows.jsonl``.
+    ``forced`` names what had changed where a run was gone on with all the same.
+    """
 
     schema_version: int = SCHEMA_VERSION
     energybench_version: str
@@ -173,6 +178,7 @@ class RunRecord(_Record):
     modelled: dict[str, dict[str, float]] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
     sessions: int = 1
+    forced: list[str] = Field(default_factory=list)
     complete: bool = False
     stopped: dict[str, str] = Field(default_factory=dict)
 

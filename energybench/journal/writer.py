@@ -34,8 +34,8 @@ class Journal:
             their stamps, samples and states of the board, so that a long run stays small.
 
     Raises:
-        RunFolderError: on creation or resumption when the folder cannot be used, on appending when the disk is
-            full or the folder has gone; what was written stays.
+        RunFolderError: on creation or resumption when the folder cannot be used or is in use, on appending when the
+            disk is full or the folder has gone; what was written stays.
     """
 
     def __init__(self, folder: Path, record: RunRecord, windows: Iterable[WindowRecord] = ()) -> None:
@@ -43,35 +43,46 @@ class Journal:
         self.record = record
         self.windows = list(windows)
         self._lines = AppendedFile(folder / WINDOWS_FILE)
+        if not self._lines.is_mine():
+            self._lines.close()
+            raise RunFolderError(
+                "another energybench is measuring into it",
+                where=str(folder),
+                why="two writers would mix their windows",
+                remedy="wait for it to end, or start a run of its own with --fresh",
+            )
         self._readings = AppendedFile(folder / READINGS_FILE)
 
     @classmethod
     def create(cls, folder: Path, record: RunRecord, operators: Iterable[OperatorRecord]) -> Self:
-        """Make a new run folder; refuses one that already holds a run."""
+        """Make a new run folder; refuses one that already holds a run, or anything else of the user's."""
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if (folder / RUN_FILE).exists():
-                raise RunFolderError(
-                    "already holds a run", where=str(folder), remedy="choose another --output, or leave it out"
-                )
-            lines = "".join(operator.model_dump_json() + "\n" for operator in operators)
-            replace_file(folder / OPERATORS_FILE, lines)
+            _make(folder)
+            replace_file(folder / OPERATORS_FILE, _lines(operators))
             replace_file(folder / RUN_FILE, record.model_dump_json(indent=1))
             return cls(folder, record)
         except OSError as error:
             raise disk_error(folder, error) from error
 
     @classmethod
-    def resume(cls, run: Run) -> Self:
-        """Take up an interrupted run: cut off what a kill left unfinished, then append after it."""
+    def resume(cls, run: Run, record: RunRecord | None = None, operators: Iterable[OperatorRecord] = ()) -> Self:
+        """Take up an interrupted run: cut off what a kill left unfinished, then append after it.
+
+        Args:
+            run: what was found in its folder.
+            record: takes the place of the run's own, with ``operators``, where it goes on under other conditions.
+            operators: of that record.
+        """
         try:
+            journal = cls(run.folder, record or run.record, run.windows)
             lines = run.folder / WINDOWS_FILE
             cut_off(lines, sum(len(line) for line in whole_lines(lines)))
             ends = [w.readings.offset + w.readings.length for w in run.windows if w.readings is not None]
             cut_off(run.folder / READINGS_FILE, max(ends, default=0))
-            record = run.record.model_copy(update={"sessions": run.record.sessions + 1, "complete": False})
-            journal = cls(run.folder, record, run.windows)
-            journal.update(record)
+            if record is not None:
+                replace_file(run.folder / OPERATORS_FILE, _lines(operators))
+            again = {"sessions": run.record.sessions + 1, "complete": False}
+            journal.update(journal.record.model_copy(update=again))
             return journal
         except OSError as error:
             raise disk_error(run.folder, error) from error
@@ -87,10 +98,16 @@ class Journal:
         self.windows.append(_remembered(window))
         return window
 
+    def stop(self, comparison: str, why: str) -> None:
+        """Write why a comparison ended: a line, not the whole record again, which long suites make large."""
+        session = self.record.sessions - 1
+        self.append(WindowRecord(number=0, kind="stopped", session=session, comparison=comparison, stopped=why))
+        self.record = self.record.model_copy(update={"stopped": {**self.record.stopped, comparison: why}})
+
     def replace_operators(self, operators: Iterable[OperatorRecord]) -> None:
         """Replace ``operators.jsonl`` atomically: the same operators, now with what a profiler saw of them."""
         try:
-            replace_file(self.folder / OPERATORS_FILE, "".join(o.model_dump_json() + "\n" for o in operators))
+            replace_file(self.folder / OPERATORS_FILE, _lines(operators))
         except OSError as error:
             raise disk_error(self.folder, error) from error
 
@@ -119,6 +136,31 @@ class Journal:
         member = gzip.compress(text.getvalue().encode(), compresslevel=6, mtime=0)
         offset = self._readings.append(member)
         return ReadingsAt(offset=offset, length=len(member), crc32=zlib.crc32(member), rows=rows)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder, or take one that is empty or that a run was about to begin in."""
+    for part in (folder, *folder.parents):
+        if part.exists() and not part.is_dir():
+            raise RunFolderError(
+                "cannot be made", where=str(folder), why=f"{part} is a file", remedy="another --output"
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    names = {entry.name.removesuffix(".draft") for entry in folder.iterdir()}
+    if RUN_FILE in names and (folder / RUN_FILE).exists():
+        remedy = "choose another --output, or leave it out"
+        raise RunFolderError("already holds a run", where=str(folder), remedy=remedy)
+    if foreign := sorted(names - {OPERATORS_FILE, RUN_FILE}):
+        raise RunFolderError(
+            f"is not empty and holds no run (there is {foreign[0]!r})",
+            where=str(folder),
+            why="a run writes many files, and must not mix them with yours",
+            remedy="choose another --output",
+        )
+
+
+def _lines(operators: Iterable[OperatorRecord]) -> str:
+    return "".join(operator.model_dump_json() + "\n" for operator in operators)
 
 
 def _remembered(window: WindowRecord) -> WindowRecord:
