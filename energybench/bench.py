@@ -11,7 +11,7 @@ import numpy as np
 
 from energybench.analysis.joules import WindowJoules
 from energybench.devices import Device, Loop
-from energybench.errors import CaseError, UnsupportedError
+from energybench.errors import CaseError, DeviceLostError, UnsupportedError
 from energybench.journal import BoardRecord, Journal, WindowRecord
 from energybench.meters import Meter, MeterFault
 from energybench.planner import Plan
@@ -67,6 +67,7 @@ class Bench:
     progress: Progress
     random: np.random.Generator
     session: int = 0
+    measuring: str = ""
     deadline_s: float | None = None
     settled: bool = False
     idle_before: bool = False
@@ -200,10 +201,26 @@ def append(bench: Bench, window: WindowRecord, readings: Iterable[Reading] = ())
 
 
 def append_failure(bench: Bench, comparison: Comparison, work: WorkPlan, error: CaseError) -> None:
-    """Write that a piece of work failed, or cannot run on this device, and why; it becomes a row."""
+    """Write that a piece of work failed, or cannot run on this device, and why; it becomes a row.
+
+    Raises:
+        DeviceLostError: it took the device along.
+    """
+    write_failure(bench, comparison.id, work, error)
+    if fault := bench.device.fault():
+        raise DeviceLostError(
+            f"nothing more runs on it in this process: {fault}",
+            where=bench.device.facts.name,
+            why=f"{work.case.id} has failed and is kept as a row; what was measured before stands",
+            remedy="the same command again goes on without it; with --isolate a run does so by itself",
+        )
+
+
+def write_failure(bench: Bench, comparison: str, work: WorkPlan, error: CaseError) -> None:
+    """Write that a piece of work failed, and why."""
     kind: Literal["failed", "skipped"] = "skipped" if isinstance(error, UnsupportedError) else "failed"
     reason = str(error)
-    bench.given_up[comparison.id, work.work] = kind
+    bench.given_up[comparison, work.work] = kind
     bench.progress.note(f"{work.case.id} {kind}: {reason}")
     now_s = bench.device.clock.now_s()
     append(
@@ -212,7 +229,7 @@ def append_failure(bench: Bench, comparison: Comparison, work: WorkPlan, error: 
             number=0,
             kind=kind,
             work=work.work,
-            comparison=comparison.id,
+            comparison=comparison,
             start_s=now_s,
             stop_s=now_s,
             error=reason,

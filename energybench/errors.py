@@ -5,6 +5,7 @@
     |-- MachineError            a machine sheet is wrong or unknown          exit 2
     |-- RunFolderError          a run folder cannot be read, written, merged exit 2
     |-- DeviceError             a device that was asked for is not usable    exit 3
+    |   `-- DeviceLostError     a case has broken it for this process         exit 3
     |-- MeterError              a meter that was asked for is not usable     exit 3
     `-- CaseError               one case failed; becomes a row, never an end
         `-- UnsupportedError    this device does not have what it needs; a row that says `skipped`
@@ -59,6 +60,10 @@ class DeviceError(EnergyBenchError):
     """A device that was asked for is not usable."""
 
     exit_code = 3
+
+
+class DeviceLostError(DeviceError):
+    """A case left a device in a state in which nothing more runs in this process; the same command goes on."""
 
 
 class MeterError(EnergyBenchError):

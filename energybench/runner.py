@@ -32,6 +32,7 @@ def measure_comparison(bench: Bench, comparison: Comparison, *, last: bool = Fal
         Why it stopped: ``converged``, ``windows``, ``budget`` or ``failed``.
     """
     stopped = "failed"
+    bench.measuring = comparison.id
     for works in _that_fit_together(bench, comparison):
         held = [p for work in works if (p := _prepared(bench, comparison, work)) is not None]
         try:

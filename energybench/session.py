@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,22 +11,44 @@ import numpy as np
 from energybench.analysis.joules import WindowJoules
 from energybench.analysis.measured import measured_works
 from energybench.analysis.updates import check_refresh
-from energybench.bench import Bench, Comparison, Progress
-from energybench.errors import MeterError
+from energybench.bench import Bench, Comparison, Progress, write_failure
+from energybench.errors import CaseError, EnergyBenchError, MeterError
+from energybench.isolation import Step
 from energybench.journal import Journal, Run, load
 from energybench.operators import profile_study
 from energybench.resuming import given_up, journal_for
 from energybench.run_record import run_record
 from energybench.runner import measure_comparison, worst_halfwidth
 from energybench.study import RunOptions, Station, Study, open_station, plan_study
+from energybench.watched import Watch, WatchedDevice
+from energybench.workload import WorkPlan
 
-__all__ = ["RunOptions", "Station", "Study", "open_station", "plan_study", "recalled", "run_study"]
+__all__ = ["ComparisonDone", "RunOptions", "Station", "Study", "open_station", "plan_study", "recalled", "run_study"]
 
 
-def run_study(study: Study, station: Station, options: RunOptions, progress: Progress) -> Path:
+class ComparisonDone(Exception):  # noqa: N818  (nothing went wrong)
+    """This process of an isolated run has measured its comparison."""
+
+
+def run_study(
+    study: Study,
+    station: Station,
+    options: RunOptions,
+    progress: Progress,
+    abandon: Callable[[str], None] | None = None,
+) -> Path:
     """Measure ``study``, or what is missing of it, and return its run folder.
 
+    Args:
+        study: what to measure.
+        station: on what.
+        options: as they were asked for.
+        progress: is told how far we are.
+        abandon: ends the process, told why, where ``options`` limit the time of a case; without it there is no limit.
+
     Raises:
+        ComparisonDone: of an isolated run one comparison is measured; others may be left.
+        DeviceLostError: a case took the device along; the folder can be resumed.
         RunFolderError: the folder cannot be used.
         KeyboardInterrupt: the user stopped it; the folder can be resumed.
     """
@@ -46,14 +69,22 @@ def run_study(study: Study, station: Station, options: RunOptions, progress: Pro
         found=recalled(journal),
         given_up=_not_to_retry(journal, options),
     )
+    watch = _watch(bench, options, abandon)
+    bench.device = WatchedDevice(station.device, watch)
     try:
+        if options.isolated is not None and options.isolated.died:
+            _blame(bench, study, options.isolated)
         todo = _to_measure(bench, study)
+        if options.isolated is not None and not todo:
+            options.isolated.note("", "")
         for comparison in todo:
             stopped = measure_comparison(bench, comparison, last=comparison is todo[-1])
             if not bench.meter_lost:
                 journal.stop(comparison.id, stopped)
             if comparison is todo[0]:
                 _check_sensor(journal, station)
+            if options.isolated is not None and not bench.meter_lost:
+                raise ComparisonDone
         if options.budget_s is not None and not options.quick:
             _refine(bench, study)
         if options.operators:
@@ -62,10 +93,43 @@ def run_study(study: Study, station: Station, options: RunOptions, progress: Pro
             bench.notes += found
         journal.update(journal.record.model_copy(update={"complete": _complete(bench, study)}))
     finally:
+        watch.close()
         notes = dict.fromkeys([*journal.record.notes, *station.notes, *bench.notes])
         journal.update(journal.record.model_copy(update={"notes": list(notes)}))
         journal.close()
     return journal.folder
+
+
+def _watch(bench: Bench, options: RunOptions, abandon: Callable[[str], None] | None) -> Watch:
+    """Note what runs for the process after this one, and give up what does not come back."""
+
+    def entering(plan: WorkPlan) -> None:
+        if options.isolated is not None:
+            options.isolated.note(bench.measuring, plan.work)
+
+    def overdue(plan: WorkPlan) -> None:
+        reason = f"did not come back within {options.case_limit_s:g} s"
+        write_failure(bench, bench.measuring, plan, CaseError(reason))
+        if abandon is not None:
+            abandon(f"{plan.case.id} {reason}, and a thread or kernel that hangs can only be ended with its process")
+
+    return Watch(entering, options.case_limit_s if abandon is not None else None, overdue)
+
+
+def _blame(bench: Bench, study: Study, step: Step) -> None:
+    """Write down as failed what the process before this one died of.
+
+    Raises:
+        EnergyBenchError: it died before or after it ran anything, so that the next one would die as well.
+    """
+    noted = step.noted()
+    works = {(c.id, work.work): work for c in study.comparisons for work in c.works}
+    if noted is None or noted not in works or noted in bench.given_up:
+        raise EnergyBenchError(
+            f"a process of this run died ({step.died}) while it ran no case",
+            remedy="the same command without --isolate shows where",
+        )
+    write_failure(bench, noted[0], works[noted], CaseError(f"its process died ({step.died})"))
 
 
 def _not_to_retry(journal: Journal, options: RunOptions) -> dict[tuple[str, str], str]:

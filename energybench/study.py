@@ -15,6 +15,7 @@ from energybench.devices.open import Watch, open_device, open_meter_for
 from energybench.devices.simulated import SimulatedDevice
 from energybench.errors import MeterError, SuiteError
 from energybench.expand import Skipped, expand
+from energybench.isolation import Step
 from energybench.lock import DeviceLock
 from energybench.machine import Machine, machine_for_device, missing_rate, predicted_energy_j, predicted_latency_s
 from energybench.meters import Capabilities, Meter
@@ -26,7 +27,12 @@ from energybench.workload import WorkPlan, plan_workload
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What the command line asked for."""
+    """What the command line asked for.
+
+    Attributes:
+        case_limit_s: longest time of a single call that runs a case; its end ends the process (`watched`).
+        isolated: which step of an isolated run this process is (`isolation`); None measures everything.
+    """
 
     device: str | None = None
     meter: str | None = None
@@ -41,6 +47,8 @@ class RunOptions:
     fresh: bool = False
     force_resume: bool = False
     retry_failed: bool = False
+    case_limit_s: float | None = None
+    isolated: Step | None = None
     against_itself: bool = False
     operators: bool = False
     seed: int = 0

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "energybench"
 
 LAYERS = (
-    {"errors", "columns", "readings", "flags", "catalogue", "spelling", "clock", "lock", "__init__"},
+    {"errors", "columns", "readings", "flags", "catalogue", "spelling", "clock", "lock", "isolation", "__init__"},
     {"cost", "suite_yaml", "machine_sheet"},
     {"machine", "sensor", "suite_model", "fusion", "kernel_cost"},
     {"suite_axes"},
@@ -23,7 +23,7 @@ LAYERS = (
     {"analysis"},
     {"planner", "meters"},
     {"devices"},
-    {"bench", "against_itself"},
+    {"bench", "against_itself", "watched"},
     {"settling", "calibrate", "doctor", "window"},
     {"runner", "study", "operators"},
     {"run_record", "resuming"},

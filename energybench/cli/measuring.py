@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from energybench.errors import DeviceLostError
+from energybench.isolation import FIRST, GO_ON, Step, supervise
 
 if TYPE_CHECKING:
     from energybench.study import RunOptions
@@ -29,6 +33,9 @@ EXIT_MISSED = 4
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of inputs, weights and block orders."
 )
+@click.option("--case-limit", default="10min", show_default=True, metavar="TIME", help="A case that hangs has failed.")
+@click.option("--isolate", is_flag=True, help="Each comparison in a process of its own: a crash or hang ends no run.")
+@click.option("--isolated", nargs=3, type=(int, int, str), hidden=True)
 @click.option("--operators", is_flag=True, help="Time every operator after the windows, with kernel names on CUDA.")
 @click.option("--aa", "against_itself", is_flag=True, help="Measure the baseline against itself: proof of the set-up.")
 @click.option("--no-calibrate", is_flag=True, help="Do not calibrate the sensor of a board that never was.")
@@ -37,7 +44,14 @@ EXIT_MISSED = 4
 @click.option("--force-resume", is_flag=True, help="Go on although suite, device or software changed; rows say so.")
 @click.option("--retry-failed", is_flag=True, help="Go on with a run and try again what failed in it.")
 def run(
-    suites: tuple[str, ...], gpu: str | None, device: str | None, dry_run: bool, no_calibrate: bool, **options: Any
+    suites: tuple[str, ...],
+    gpu: str | None,
+    device: str | None,
+    dry_run: bool,
+    no_calibrate: bool,
+    isolate: bool,
+    isolated: tuple[int, int, str] | None,
+    **options: Any,
 ) -> None:
     """Measure suites: write run folders, print the answer.
 
@@ -46,10 +60,16 @@ def run(
     """
     if len(suites) > 1 and options["output"] is not None:
         raise click.UsageError("--output takes one run; give one suite, or leave it out")
-    chosen = _run_options(device_named(gpu, device), **options)
+    if isolate and options["budget"] is not None:
+        raise click.UsageError("--isolate and --budget exclude each other: no process knows what the others took")
+    chosen = _run_options(device_named(gpu, device), isolated, **options)
+    calibrate = not (no_calibrate or dry_run)
     status = 0
-    for suite in suites:
-        status = max(status, _run_one(suite, chosen, dry_run=dry_run, calibrate=not (no_calibrate or dry_run)))
+    for place, suite in enumerate(suites if isolated is None else suites[isolated[0] : isolated[0] + 1]):
+        if isolate and isolated is None and not dry_run:
+            status = max(status, supervise(sys.argv[2:], place))
+        else:
+            status = max(status, _run_one(suite, chosen, dry_run=dry_run, calibrate=calibrate))
     click.get_current_context().exit(status)
 
 
@@ -109,7 +129,7 @@ def device_named(gpu: str | None, device: str | None) -> str | None:
     return f"cuda:{gpu}" if gpu is not None else device
 
 
-def _run_options(device: str | None, **given: Any) -> RunOptions:
+def _run_options(device: str | None, isolated: tuple[int, int, str] | None, **given: Any) -> RunOptions:
     from energybench.expand import parse_setting
     from energybench.session import RunOptions
     from energybench.suite import parse_duration_s, parse_precision
@@ -117,8 +137,11 @@ def _run_options(device: str | None, **given: Any) -> RunOptions:
     try:
         precision = parse_precision(given["precision"]) if given["precision"] else None
         budget_s = parse_duration_s(given["budget"]) if given["budget"] else None
+        case_limit_s = parse_duration_s(given["case_limit"])
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    step = Step(*isolated[1:]) if isolated else None
+    again = step is not None and step.said != FIRST
     return RunOptions(
         device=device,
         meter=given["meter"],
@@ -129,13 +152,15 @@ def _run_options(device: str | None, **given: Any) -> RunOptions:
         only=given["only"],
         settings=dict(parse_setting(text) for text in given["settings"]),
         plugins=given["plugins"],
-        fresh=given["fresh"],
-        force_resume=given["force_resume"],
-        retry_failed=given["retry_failed"],
+        fresh=given["fresh"] and not again,
+        force_resume=given["force_resume"] and not again,
+        retry_failed=given["retry_failed"] and not again,
+        case_limit_s=case_limit_s,
+        isolated=step,
         against_itself=given["against_itself"],
         operators=given["operators"],
         seed=given["seed"],
-        command=("energybench", *sys.argv[1:]),
+        command=("energybench", *(sys.argv[1:-4] if isolated else sys.argv[1:])),
     )
 
 
@@ -145,7 +170,7 @@ def _run_one(name: str, options: RunOptions, *, dry_run: bool, calibrate: bool) 
 
     from energybench.listing import study_lines
     from energybench.progress import reporter
-    from energybench.session import open_station, plan_study, run_study
+    from energybench.session import ComparisonDone, open_station, plan_study, run_study
     from energybench.suite import load_suite
 
     stderr = Console(stderr=True)
@@ -163,8 +188,23 @@ def _run_one(name: str, options: RunOptions, *, dry_run: bool, calibrate: bool) 
             click.echo("\n".join(study_lines(study, station)))
             return 0
         progress = reporter(stderr, study.works * study.plan.windows, suite.name)
+
+        def abandon(why: str) -> None:
+            progress.close()
+            stderr.print(f"{why}.", highlight=False, markup=False)
+            if options.isolated is None:
+                stderr.print("The same command goes on without it; with --isolate a run does so by itself.")
+            os._exit(EXIT_MISSED if options.isolated is None else GO_ON)
+
         try:
-            folder = run_study(study, station, options, progress)
+            folder = run_study(study, station, options, progress, abandon)
+        except ComparisonDone:
+            return GO_ON
+        except DeviceLostError as error:
+            if options.isolated is None:
+                raise
+            stderr.print(str(error), highlight=False, markup=False)
+            return GO_ON
         except KeyboardInterrupt:
             stderr.print("interrupted; what was measured is kept. Run the same command again to go on.", markup=False)
             raise

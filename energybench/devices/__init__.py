@@ -110,6 +110,9 @@ class Device(Protocol):
     def free_memory_bytes(self) -> int | None:
         """Memory that new work may take; None where there is no useful limit."""
 
+    def fault(self) -> str:
+        """Why no more work can run on it in this process; empty where it can."""
+
     def release(self, prepared: Prepared) -> None:
         """Give back what ``prepare`` took."""
 

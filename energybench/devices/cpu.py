@@ -14,7 +14,7 @@ import torch
 from energybench.clock import Clock, RealClock
 from energybench.devices import DeviceFacts, LatencySamples, Prepared, Stamp
 from energybench.errors import CaseError, one_line
-from energybench.workload import Built, WorkPlan, build, disagreement
+from energybench.workload import Built, WorkPlan, build, check_outputs, disagreement
 
 CHUNK_S = 2e-3
 """A stamp is taken about this often: often enough for edges, seldom enough to cost nothing."""
@@ -121,8 +121,10 @@ class CpuDevice:
                 plugins=self._plugins,
                 l2_bytes=self.facts.l2_bytes or 0,
             )
+            check_outputs(built, plan)
             for i in range(WARM_UP):
                 built.step(i)
+            check_outputs(built, plan)
             warm_s = self.clock.now_s()
             for i in range(WARM_UP):
                 built.step(i)
@@ -151,6 +153,10 @@ class CpuDevice:
     def free_memory_bytes(self) -> int | None:
         """What the kernel says could be taken without swapping."""
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+
+    def fault(self) -> str:
+        """Nothing: a CPU survives what it runs."""
+        return ""
 
     def release(self, prepared: Prepared) -> None:
         """Drop module and inputs."""

@@ -8,6 +8,7 @@ Source: `measurement.md` 4.1 to 4.3.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from energybench.clock import RealClock
 from energybench.devices import DeviceFacts, LatencySamples, Prepared
 from energybench.devices.cuda_loop import CudaLoop, CudaPrepared
 from energybench.errors import CaseError, DeviceError, one_line
-from energybench.workload import Built, WorkPlan, build, disagreement
+from energybench.workload import Built, WorkPlan, build, check_outputs, disagreement
 
 CHUNK_S = 5e-3
 """Length of one replay: 1000 times the launch of a graph, short beside any sensor's refresh."""
@@ -90,8 +91,10 @@ class CudaDevice:
             work = CudaPrepared(plan, built, torch.cuda.Stream(self._device))
             work.stream.wait_stream(torch.cuda.current_stream(self._device))
             with torch.cuda.stream(work.stream):
+                check_outputs(built, plan)
                 for i in range(max(WARM_UP, len(built.input_sets))):
                     built.step(i)
+                check_outputs(built, plan)
             work.stream.synchronize()
             work.iteration_s = self._timed(work, lambda: built.step(0), WARM_UP) / WARM_UP
             work.eager_latency_s = self._eager_latency_s(work, built)
@@ -129,16 +132,25 @@ class CudaDevice:
         """Free device memory, as the driver says."""
         return torch.cuda.mem_get_info(self._device)[0]
 
+    def fault(self) -> str:
+        """What a failed kernel left behind: after an illegal address every later call fails, until the process ends."""
+        try:
+            torch.cuda.synchronize(self._device)
+        except RuntimeError as error:
+            return one_line(error)
+        return ""
+
     def release(self, prepared: Prepared) -> None:
-        """Drop module, inputs and graphs."""
+        """Drop module, inputs and graphs; of a context that is lost there is nothing to give back."""
         work = _own(prepared)
         work.graph = work.built = None
         work.group_graphs = []
-        torch.cuda.empty_cache()
+        with contextlib.suppress(RuntimeError):
+            torch.cuda.empty_cache()
 
     def close(self) -> None:
-        """Wait for the device."""
-        torch.cuda.synchronize(self._device)
+        """Wait for the device, unless its context is lost."""
+        self.fault()
 
     def _capture(self, work: CudaPrepared) -> None:
         """Capture a chunk and a latency group as graphs; fall back to eager chunks and say why."""

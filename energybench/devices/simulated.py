@@ -134,6 +134,10 @@ class SimulatedDevice:
         """No limit: nothing is built."""
         return None
 
+    def fault(self) -> str:
+        """Nothing: it computes nothing."""
+        return ""
+
     def release(self, prepared: Prepared) -> None:
         """Nothing was taken."""
 

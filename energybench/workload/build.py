@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from energybench.errors import CaseError
+from energybench.errors import CaseError, SuiteError
 from energybench.expand import Case
 from energybench.workload.aten import tensors_in
 from energybench.workload.formats import encoded
@@ -58,9 +58,8 @@ def build(
         l2_bytes: size of the device's L2, for cases that rotate.
 
     Raises:
-        CaseError: the device has no TF32.
+        CaseError: the device has no TF32, or the layer cannot be constructed here.
         UnsupportedError: the device does not have the format of a layer's weights.
-        SuiteError: the layer cannot be constructed.
     """
     case = plan.case
     if plan.given is not None:
@@ -68,7 +67,11 @@ def build(
     _set_tf32(case, device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = placed(constructed(case, plugins), case, device)
+        try:
+            module = constructed(case, plugins)
+        except SuiteError as error:  # on meta tensors it could be constructed: it is this device that it does not fit
+            raise CaseError(error.what) from error
+        module = placed(module, case, device)
     generator = torch.Generator(device).manual_seed(seed)
     input_sets = [encoded(module, _input_set(case, device, generator))]
     set_bytes = sum(tensor.nbytes for tensor in input_sets[0])
