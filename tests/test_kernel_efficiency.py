@@ -7,10 +7,13 @@ from energybench.analysis.kernel_efficiency import (
     Quality,
     efficiency_from_yaml,
     efficiency_to_yaml,
+    family_of_class,
+    kernel_class,
     kernel_demand,
     kernel_latency_s,
     load_efficiency,
     quality_of,
+    stand_ins,
 )
 from energybench.cost import Operand, conv2d_cost, elementwise_cost, matmul_cost
 from energybench.errors import MachineError
@@ -50,6 +53,53 @@ def test_half_empty_tensor_lanes_double_the_arithmetic_of_a_grouped_convolution(
     single = kernel_demand(conv2d_cost(**shape), H200)
     ratio = H200.peak_flops_per_s["float32"] / H200.peak_flops_per_s["float16"]
     assert half.arithmetic_s == pytest.approx(2 * single.arithmetic_s * ratio)
+
+
+def convolution(**changes):
+    shape = {"N": 1, "C": 64, "H": 28, "W": 28, "K": 64, "R": 3, "S": 3, "padding": 1} | changes
+    return conv2d_cost(**shape)
+
+
+def test_channels_a_narrow_dense_convolution_lacks_are_multiplied_all_the_same():
+    v100 = load_machine("v100-sxm2")
+    full = kernel_demand(convolution(C=16, K=64, dtype="float16"), v100)
+    stem = kernel_demand(convolution(C=3, K=8, dtype="float16"), v100)
+    assert stem.arithmetic_s == pytest.approx(full.arithmetic_s)  # filled up to 16 x 64, as tensor cores take them
+    assert stem.steps == 3 * 9  # the sum behind an output is what it is
+    single = kernel_demand(convolution(C=3, K=8), v100)
+    assert single.arithmetic_s == pytest.approx(kernel_demand(convolution(C=3, K=32), v100).arithmetic_s)
+    depthwise = convolution(C=8, K=8, groups=8)
+    assert kernel_demand(depthwise, v100).arithmetic_s == depthwise.flops / v100.peak_flops_per_s["float32"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "conv_dense"),
+        ({"R": 2, "S": 2}, "conv_dense"),
+        ({"stride": (1, 2)}, "conv_dense_strided"),
+        ({"R": 5, "S": 1}, "conv_dense_5x5"),
+        ({"R": 7, "S": 7, "stride": 2}, "conv_dense_large_strided"),
+        ({"R": 1, "S": 1, "stride": 2}, "conv_pointwise_strided"),
+        ({"R": 1, "S": 1, "groups": 64}, "conv_depthwise_1x1"),
+        ({"groups": 8}, "conv_grouped"),
+    ],
+)
+def test_a_convolutions_class_says_its_filter_and_whether_it_is_strided(changes, expected):
+    op = convolution(**changes)
+    assert kernel_class(op) == expected
+    assert family_of_class(expected) == op.family
+
+
+def test_what_stands_in_for_a_class_has_stride_one_first_then_a_smaller_filter():
+    assert list(stand_ins("conv_grouped_large_strided")) == [
+        "conv_grouped_large_strided",
+        "conv_grouped_large",
+        "conv_grouped_5x5",
+        "conv_grouped",
+    ]
+    assert list(stand_ins("pooling")) == ["pooling", "elementwise"]
+    assert list(stand_ins("gemm")) == ["gemm"]
 
 
 def test_a_class_without_numbers_takes_those_of_its_nearest():

@@ -14,8 +14,9 @@ import numpy as np
 
 from energybench.analysis.book import Book
 from energybench.analysis.fit_energy import BYTE, FLOP, STATIC, EnergyFit, EnergyPoint, UnitEnergy, fit_energy
-from energybench.analysis.fit_latency import LatencyFit, LatencyPoint, fit_latency
-from energybench.analysis.kernel_efficiency import Efficiency, Quality, kernel_latency_s
+from energybench.analysis.fit_latency import LatencyFit, fit_latency
+from energybench.analysis.kernel_efficiency import Efficiency, Quality, family_of_class, kernel_latency_s
+from energybench.analysis.latency_table import LatencyPoint
 from energybench.cost import OperatorCost
 from energybench.errors import RunFolderError
 from energybench.journal import Run
@@ -209,7 +210,7 @@ def _with_operations(efficiency: Efficiency, energy: EnergyFit | None, machine: 
             factors.setdefault(family, []).append(constant.value / machine.j_per_flop[rate_dtype(machine, dtype)])
 
     def factored(name: str, quality: Quality) -> Quality:
-        found = factors.get(name.removesuffix("_large"))
+        found = factors.get(family_of_class(name))
         return quality.model_copy(update={"operations": _mean(found)}) if found else quality
 
     kernels = {n: {k: factored(n, q) for k, q in kinds.items()} for n, kinds in efficiency.kernels.items()}
@@ -220,8 +221,7 @@ def _with_errors(efficiency: Efficiency, errors: Sequence[FamilyError]) -> Effic
     by_family = {e.family: e.latency for e in errors}
     kernels = {
         name: {
-            k: q.model_copy(update={"latency_error": by_family.get(name.removesuffix("_large"))})
-            for k, q in kinds.items()
+            k: q.model_copy(update={"latency_error": by_family.get(family_of_class(name))}) for k, q in kinds.items()
         }
         for name, kinds in efficiency.kernels.items()
     }

@@ -1,24 +1,28 @@
 """Which kernel efficiencies explain these latencies? Maximum a posteriori over whole pieces of work, by class.
 
 A piece of work may be one kernel or a network: latencies of its kernels add up, and the constants of all classes are
-found together, from relative errors. Every constant has a broad prior (log-normal around an assumed value), which
-matters only where the data say nothing; such constants are named, not reported as found.
+found together, from relative errors. Every constant has a broad prior (log-normal), which matters only where the data
+say little: around the same constant of the class that would stand in for it, where the data have that class, else
+around an assumed value. Constants that the data do not decide are named, not reported as found.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from energybench.analysis.kernel_efficiency import Efficiency, Quality, kernel_demand
-from energybench.cost import OperatorCost
-from energybench.machine import Machine
-
-Array = NDArray[np.float64]
+from energybench.analysis.kernel_efficiency import Efficiency, Quality, stand_ins
+from energybench.analysis.latency_table import (
+    FIELDS,
+    Array,
+    LatencyPoint,
+    LatencyTable,
+    constant_names,
+    latency_table,
+)
 
 PRIOR: Mapping[str, tuple[float, float]] = {
     "arithmetic": (0.4, np.log(4.0)),
@@ -29,8 +33,8 @@ PRIOR: Mapping[str, tuple[float, float]] = {
 }
 """Centre and log standard deviation of every constant before any data. Assumed, ours; broad on purpose."""
 
-FIELDS = ("arithmetic", "bandwidth", "step_s")
-"""Constants of every class; launch and group are common to all."""
+ALIKE = np.log(2.0)
+"""Log standard deviation of a constant around that of the class that would stand in for it. Assumed, ours."""
 
 KNOWN_FACTOR = 2.0
 """A constant is found where its 95 % interval stays within this factor of it."""
@@ -39,23 +43,9 @@ DISTINCT_INTENSITY = 1.5
 """FLOPs per byte must vary by more than this factor to tell an arithmetic bound from a memory bound."""
 
 FIRST_ERROR, LEAST_ERROR = 0.2, 2e-3
+TOLERANCE = 1e-6
 OVERLAPS = (1.0, 2.0, 16.0)
 """None, some (root of squares), and practically perfect overlap of arithmetic and memory."""
-
-
-@dataclass(frozen=True)
-class LatencyPoint:
-    """One piece of work that was timed on one machine.
-
-    Attributes:
-        operators: its kernels.
-        machine: where it ran.
-        latency_s: seconds of one iteration.
-    """
-
-    operators: tuple[OperatorCost, ...]
-    machine: Machine
-    latency_s: float
 
 
 @dataclass(frozen=True)
@@ -97,34 +87,6 @@ class LatencyFit:
     relative_error: float
 
 
-@dataclass(frozen=True)
-class _Table:
-    """Demands of all kernels of all points as columns; ``point`` is the row of the point a kernel belongs to."""
-
-    classes: tuple[tuple[str, str], ...]
-    point: NDArray[np.intp]
-    kernel: NDArray[np.intp]
-    arithmetic_s: Array
-    memory_s: Array
-    steps: Array
-    groups: Array
-    measured_s: Array
-
-    def latencies_s(self, logs: Array, names: Sequence[str], overlap: float) -> Array:
-        value = dict(zip(names, np.exp(logs), strict=True))
-        of_class = {
-            field: np.array([value[f"{field}.{name}.{kind}"] for name, kind in self.classes])[self.kernel]
-            for field in FIELDS
-        }
-        arithmetic_s, memory_s = self.arithmetic_s / of_class["arithmetic"], self.memory_s / of_class["bandwidth"]
-        longest_s = np.maximum(arithmetic_s, memory_s)
-        both_s = longest_s * ((arithmetic_s / longest_s) ** overlap + (memory_s / longest_s) ** overlap) ** (
-            1 / overlap
-        )
-        kernels_s = value["launch_s"] + self.groups * value["group_s"] + self.steps * of_class["step_s"] + both_s
-        return np.asarray(np.bincount(self.point, kernels_s, minlength=len(self.measured_s)), dtype=np.float64)
-
-
 def fit_latency(
     points: Sequence[LatencyPoint], *, name: str, source: str, overlaps: Sequence[float] = OVERLAPS
 ) -> LatencyFit:
@@ -141,8 +103,8 @@ def fit_latency(
     """
     if not points:
         raise ValueError("there is no latency to fit")
-    table = _table(points)
-    names = _names(table)
+    table = latency_table(points)
+    names = constant_names(table)
     fits: list[tuple[float, Array, Array, float]] = []
     for overlap in sorted(overlaps):  # from the smoothest on, each from where the last one ended
         fits.append((overlap, *_solve(table, names, overlap, fits[-1][1] if fits else None)))
@@ -155,52 +117,70 @@ def fit_latency(
     return LatencyFit(efficiency, constants, residual)
 
 
-def _table(points: Sequence[LatencyPoint]) -> _Table:
-    demands = [
-        (row, kernel_demand(op, point.machine))
-        for row, point in enumerate(points)
-        for op in point.operators
-        if op.bytes
-    ]
-    classes = tuple(sorted({(d.kernel_class, d.arithmetic_kind) for _, d in demands}))
-    index = {key: number for number, key in enumerate(classes)}
-    return _Table(
-        classes=classes,
-        point=np.array([row for row, _ in demands], dtype=np.intp),
-        kernel=np.array([index[d.kernel_class, d.arithmetic_kind] for _, d in demands], dtype=np.intp),
-        arithmetic_s=np.array([d.arithmetic_s for _, d in demands]),
-        memory_s=np.array([d.memory_s for _, d in demands]),
-        steps=np.array([d.steps for _, d in demands]),
-        groups=np.array([float(d.groups) for _, d in demands]),
-        measured_s=np.array([p.latency_s for p in points]),
-    )
-
-
-def _names(table: _Table) -> list[str]:
-    return ["launch_s", "group_s", *(f"{f}.{name}.{kind}" for name, kind in table.classes for f in FIELDS)]
-
-
-def _solve(table: _Table, names: Sequence[str], overlap: float, start: Array | None) -> tuple[Array, Array, float]:
+def _solve(
+    table: LatencyTable, names: Sequence[str], overlap: float, start: Array | None
+) -> tuple[Array, Array, float]:
     """Log constants, their standard errors, and the mean relative error they leave.
 
-    Libraries now and then choose a kernel several times slower than the next: such rows must not bend the rest.
+    Libraries now and then choose a kernel several times slower than the next: such rows must not bend the rest, so
+    latencies have a robust loss. The prior does not: far from it, it would say nothing, and constants would wander.
     """
     priors = [PRIOR[name.split(".")[0]] for name in names]
     centre = np.log([p[0] for p in priors])
-    spread = np.array([p[1] for p in priors])
+    prior, offset = _prior(table, names)
     logs, error = centre if start is None else start, FIRST_ERROR
-    for loss in ("soft_l1", "cauchy"):  # the second time with the error the first one left, and deaf to outliers
+    for robust in (_soft_l1, _cauchy):  # the second time with the error the first one left, and deaf to outliers
 
         def residuals(x: Array, error: float = error) -> Array:
-            relative = np.log(table.latencies_s(x, names, overlap) / table.measured_s)
-            return np.concatenate([relative / error, (x - centre) / spread])
+            relative = np.log(table.latencies_s(x, overlap) / table.measured_s)
+            return np.concatenate([relative / error, prior @ x - offset])
 
-        found = least_squares(residuals, logs, loss=loss, max_nfev=200)
+        def slopes(x: Array, error: float = error) -> Array:
+            return np.concatenate([table.slopes(x, overlap) / error, prior])
+
+        def loss(squares: Array, robust: Callable[[Array], Sequence[Array]] = robust) -> Array:
+            data, rest = squares[: len(table.measured_s)], squares[len(table.measured_s) :]
+            plain = rest, np.ones_like(rest), np.zeros_like(rest)
+            return np.array([np.concatenate(both) for both in zip(robust(data), plain, strict=True)])
+
+        found = least_squares(
+            residuals, logs, jac=slopes, loss=loss, x_scale="jac", ftol=TOLERANCE, xtol=TOLERANCE, max_nfev=200
+        )
         logs = found.x
-        relative = np.log(table.latencies_s(logs, names, overlap) / table.measured_s)
+        relative = np.log(table.latencies_s(logs, overlap) / table.measured_s)
         error = max(float(np.median(np.abs(relative))), LEAST_ERROR)
     covariance = np.linalg.inv(found.jac.T @ found.jac)
     return logs, np.sqrt(np.diag(covariance)), float(np.mean(np.abs(relative)))
+
+
+def _soft_l1(squares: Array) -> tuple[Array, Array, Array]:
+    """Loss of squared residuals with its first two derivatives: grows as the residual itself."""
+    root = np.sqrt(1 + squares)
+    return 2 * (root - 1), 1 / root, -0.5 / root**3
+
+
+def _cauchy(squares: Array) -> tuple[Array, Array, Array]:
+    """The same, deaf to what is far off: grows as the logarithm."""
+    return np.log1p(squares), 1 / (1 + squares), -1 / (1 + squares) ** 2
+
+
+def _prior(table: LatencyTable, names: Sequence[str]) -> tuple[Array, Array]:
+    """Matrix and offset that make prior residuals of log constants: a row a constant, in standard deviations."""
+    place = {name: number for number, name in enumerate(names)}
+    matrix, offset = np.zeros((len(names), len(names))), np.zeros(len(names))
+    known = set(table.classes)
+    for row, name in enumerate(names):
+        field, *of_class = name.split(".")
+        nearest = None
+        if of_class:
+            kernel, kind = of_class
+            nearest = next((other for other in stand_ins(kernel) if other != kernel and (other, kind) in known), None)
+        centre, spread = PRIOR[field]
+        if nearest is None:
+            matrix[row, row], offset[row] = 1 / spread, np.log(centre) / spread
+        else:
+            matrix[row, row], matrix[row, place[f"{field}.{nearest}.{of_class[1]}"]] = 1 / ALIKE, -1 / ALIKE
+    return matrix, offset
 
 
 def _constant(name: str, log: float, error: float, indistinct: Collection[str]) -> FittedConstant:
@@ -213,7 +193,7 @@ def _constant(name: str, log: float, error: float, indistinct: Collection[str]) 
     return FittedConstant(name, value, value / factor, value * factor, reason)
 
 
-def _indistinct(table: _Table) -> set[str]:
+def _indistinct(table: LatencyTable) -> set[str]:
     """Classes whose kernels all have about the same FLOPs per byte: which of the two bounds them cannot be seen."""
     found = set()
     for number, (name, kind) in enumerate(table.classes):

@@ -5,8 +5,9 @@
 
 ``a`` and ``b`` are what a large kernel of the family reaches of the sheet's peak and bandwidth. ``step_s`` is what one
 step of the sum behind every output takes (a small kernel waits for that chain, not for throughput: the saturating
-part). p says how arithmetic and memory overlap: 1 not at all, large perfectly. Kernels of one family, one kind of
-arithmetic and, for convolutions, a small (up to 3) or a large filter share their numbers.
+part). p says how arithmetic and memory overlap: 1 not at all, large perfectly. FLOPs are those of full tiles: channels
+that a narrow layer lacks are multiplied all the same. Kernels of one family and one kind of arithmetic share their
+numbers; convolutions also need the same stride (one or more: Winograd wants one) and a filter of about the same side.
 
 Source: ours. Constants and where they come from: ``efficiency/*.yaml``. A fraction above 1 is possible and says that
 fewer operations or bytes than counted were moved (Winograd; an L2 that holds the data).
@@ -14,7 +15,7 @@ fewer operations or bytes than counted were moved (Winograd; an L2 that holds th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -25,12 +26,21 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from energybench.analysis.group_energy import quantised, tensor_lanes
-from energybench.cost import DTYPE_BYTES, OperatorCost
+from energybench.cost import DTYPE_BYTES, Family, OperatorCost
 from energybench.errors import MachineError
 from energybench.machine import Machine, peak_for, rate_dtype
 
-LARGE_FILTER = 3
-"""Filters with a longer side are a class of their own: libraries have no Winograd and few tuned kernels for them."""
+FILTERS = {"_1x1": 1, "": 3, "_5x5": 5}
+"""Part of a class's name -> longest filter side it holds; longer ones are ``_large``. Ours: what libraries have tuned
+kernels for."""
+
+STRIDED = "_strided"
+CONVOLUTIONS = frozenset[Family](["conv_dense", "conv_grouped", "conv_depthwise", "conv_pointwise"])
+TILED = frozenset[Family](["conv_dense", "conv_pointwise"])
+
+TILES: Mapping[str, tuple[int, int]] = {"float32": (1, 32), "float16": (16, 64), "int8": (4, 32)}
+"""Kind of arithmetic -> input and output channels that a dense convolution's tile is filled up to. A warp has 32
+threads, DP4A takes four channels at once, tensor cores 16; the 64 was chosen on the data (docs/prediction.md)."""
 
 DEFAULT = "libraries"
 FOLDER = "efficiency"
@@ -38,16 +48,13 @@ ARITHMETIC: Mapping[str, str] = {"float64": "float32", "tf32": "float16", "bfloa
 """Formats that behave as another: what runs on the same units, tensor cores (``float16``) or lanes (``float32``)."""
 
 NEAREST: Mapping[str, str] = {
-    "conv_dense_large": "conv_dense",
-    "conv_depthwise_large": "conv_depthwise",
-    "conv_grouped_large": "conv_grouped",
     "sparse": "gemm",
     "pooling": "elementwise",
     "reduction": "normalisation",
     "copy": "elementwise",
     "other": "elementwise",
 }
-"""The class that stands in for one without numbers of its own."""
+"""The family that stands in for one without numbers of its own."""
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -108,7 +115,7 @@ class KernelDemand:
         arithmetic_kind: ``float32``, ``float16`` (tensor cores) or ``int8``.
         arithmetic_s: seconds at peak, lanes filled up.
         memory_s: seconds at full bandwidth.
-        steps: length of the sum behind one output; 0 for depthwise convolutions, whose chain is shorter than a launch.
+        steps: length of the sum behind one output.
         groups: of a grouped convolution, else 0.
     """
 
@@ -121,9 +128,30 @@ class KernelDemand:
 
 
 def kernel_class(op: OperatorCost) -> str:
-    """The class whose numbers apply: the family, with large filters apart."""
-    large = op.family in {"conv_dense", "conv_grouped", "conv_depthwise"} and op.kernel_size > LARGE_FILTER
-    return f"{op.family}_large" if large else op.family
+    """The class whose numbers apply: the family; of convolutions also the filter's side and whether it is strided."""
+    if op.family not in CONVOLUTIONS:
+        return op.family
+    fitting = (part for part, side in FILTERS.items() if op.kernel_size <= side)
+    filter_part = "" if op.family == "conv_pointwise" else next(fitting, "_large")
+    return f"{op.family}{filter_part}{STRIDED if op.stride > 1 else ''}"
+
+
+def stand_ins(name: str) -> Iterator[str]:
+    """The class itself, then those that stand in for it, nearest first: stride one, smaller filters, other families."""
+    yield name
+    if name.endswith(STRIDED):
+        yield from stand_ins(name.removesuffix(STRIDED))
+    elif name.endswith("_large"):
+        yield from stand_ins(name.removesuffix("_large") + "_5x5")
+    elif name.endswith(("_5x5", "_1x1")):
+        yield name.removesuffix("_5x5").removesuffix("_1x1")
+    elif name in NEAREST:
+        yield NEAREST[name]
+
+
+def family_of_class(name: str) -> str:
+    """The kernel family a class belongs to."""
+    return next((family for family in CONVOLUTIONS if name.startswith(family)), name)
 
 
 def kernel_demand(op: OperatorCost, machine: Machine) -> KernelDemand:
@@ -134,16 +162,13 @@ def kernel_demand(op: OperatorCost, machine: Machine) -> KernelDemand:
     """
     arithmetic_s, steps, kind = 0.0, 0.0, op.dtype
     if op.macs:
-        lanes = tensor_lanes(machine, op.dtype) if op.family == "conv_grouped" and op.group_size else 1
-        padding = quantised(op.group_size, lanes) / op.group_size if lanes > 1 else 1.0
-        arithmetic_s = padding * op.flops / peak_for(machine, op.dtype)
-        outputs = op.write_bytes / DTYPE_BYTES[op.dtype]
-        steps = op.macs / outputs if outputs and op.family != "conv_depthwise" else 0.0
         kind = rate_dtype(machine, op.dtype)
-    kind = ARITHMETIC.get(kind, kind)
+        arithmetic_s = _fill(op, machine) * op.flops / peak_for(machine, op.dtype)
+        outputs = op.write_bytes / DTYPE_BYTES[op.dtype]
+        steps = op.macs / outputs if outputs else 0.0
     return KernelDemand(
         kernel_class=kernel_class(op),
-        arithmetic_kind=kind if kind in {"float16", "int8"} else "float32",
+        arithmetic_kind=_arithmetic_kind(kind),
         arithmetic_s=arithmetic_s,
         memory_s=op.bytes / machine.bandwidth_bytes_per_s,
         steps=steps,
@@ -152,17 +177,15 @@ def kernel_demand(op: OperatorCost, machine: Machine) -> KernelDemand:
 
 
 def quality_of(efficiency: Efficiency, demand: KernelDemand) -> Quality:
-    """The numbers of a class; those of the nearest class or arithmetic where it has none (see ``NEAREST``).
+    """The numbers of a class, or of what stands in for it: another class (``stand_ins``), another arithmetic.
 
     Raises:
         MachineError: neither it nor what stands in for it is in the table.
     """
-    wanted: str | None = demand.kernel_class
-    while wanted is not None:
-        by_kind = efficiency.kernels.get(wanted)
+    for name in stand_ins(demand.kernel_class):
+        by_kind = efficiency.kernels.get(name)
         if by_kind:
             return by_kind.get(demand.arithmetic_kind) or next(iter(by_kind.values()))
-        wanted = NEAREST.get(wanted)
     raise MachineError(
         f"no kernel efficiency for {demand.kernel_class}",
         where=f"efficiency {efficiency.name}",
@@ -222,6 +245,22 @@ def efficiency_from_yaml(text: str, *, origin: str) -> Efficiency:
 def efficiency_to_yaml(efficiency: Efficiency) -> str:
     """The table as YAML; ``efficiency_from_yaml`` reads it back equal."""
     return yaml.safe_dump(efficiency.model_dump(exclude_none=True), sort_keys=False, width=118, allow_unicode=True)
+
+
+def _fill(op: OperatorCost, machine: Machine) -> float:
+    """Multiplications done over those wanted: a tile is worked through whether its channels exist or not."""
+    if op.family == "conv_grouped" and op.group_size:
+        return quantised(op.group_size, tensor_lanes(machine, op.dtype)) / op.group_size
+    if op.family not in TILED:
+        return 1.0
+    channels, filters = TILES[_arithmetic_kind(rate_dtype(machine, op.dtype))]
+    wanted = max(op.group_size, 1) * max(op.out_channels, 1)
+    return quantised(max(op.group_size, 1), channels) * quantised(max(op.out_channels, 1), filters) / wanted
+
+
+def _arithmetic_kind(dtype: str) -> str:
+    kind = ARITHMETIC.get(dtype, dtype)
+    return kind if kind in TILES else "float32"
 
 
 @cache

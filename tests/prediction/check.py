@@ -22,6 +22,7 @@ from data_sets import (
     deepbench_convolutions,
     deepbench_gemms,
     neusight_operators,
+    spio_grouped,
     timm_networks,
     tinynas_convolutions,
 )
@@ -190,6 +191,9 @@ def shipped_rows() -> Iterator[Judged]:
         for card in sorted({t.card for t in timed}):
             found = [(t, _seconds(t, load_efficiency())) for t in timed if t.card == card]
             yield _row(data, found[0][0].group, "shipped table", card, found)
+    grouped = [t for t in spio_grouped() if t.point.machine.name == "rtx-4090"]
+    found = [(t, _seconds(t, load_efficiency())) for t in grouped]
+    yield _row("spio plot", grouped[0].group, "shipped table", "RTX 4090", found)
     capped = [t for t in _data_set(neusight_operators) if "T4" in t.card]
     for family in sorted({t.group for t in capped}):
         found = [(t, _seconds(t, load_efficiency())) for t in capped if t.group == family]

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from energybench.analysis.fit_latency import LatencyPoint
+from energybench.analysis.latency_table import LatencyPoint
 from energybench.cost import (
     DTYPE_BYTES,
     Operand,
@@ -128,6 +128,24 @@ def _read_what_is_used(op: OperatorCost, row: Any) -> OperatorCost:
     used = -(-row.in_h // row.stride)
     skipped = row.batch * row.in_c * (row.in_h**2 - used**2)
     return replace(op, read_bytes=op.read_bytes - skipped * DTYPE_BYTES[op.dtype])
+
+
+SPIO_GB_PER_S = {
+    "rtx-3090": (264, 283, 255, 267, 247, 272, 266, 255),
+    "rtx-4090": (480, 549, 496, 504, 463, 512, 512, 505),
+}
+"""Effective bandwidth of cuDNN's grouped convolution, float16, 64 channels in groups of 8, 3x3, 64 x 64 pixels, at
+batches of 32 to 256 by 32: read off the forward plots of github.com/andravin/spio to about +-10 (3090), +-30 (4090)."""
+
+
+def spio_grouped() -> Iterator[Timed]:
+    """cuDNN's grouped convolutions beside which spio shows its own: one shape, eight batches, two cards."""
+    for card, rates in SPIO_GB_PER_S.items():
+        machine = load_machine(card)
+        for batch, gigabytes_per_s in zip(range(32, 257, 32), rates, strict=True):
+            op = conv2d_cost(N=batch, C=64, H=64, W=64, K=64, R=3, S=3, groups=8, padding=1, dtype="float16")
+            point = LatencyPoint((op,), machine, op.bytes / (gigabytes_per_s * 1e9))
+            yield Timed("grouped float16", machine.title, str(batch), point)
 
 
 NEUSIGHT = {
