@@ -71,7 +71,7 @@ class LatencyTable:
         return tuple(COMMON + len(FIELDS) * self.kernel + number for number in range(len(FIELDS)))
 
     def _parts(self, logs: Array, overlap: float) -> tuple[Array, tuple[Array, ...]]:
-        """Seconds of every kernel, and their derivatives after the log of each of its constants, in the names' order."""
+        """Seconds of every kernel, and its derivatives after the log of each constant, in the names' order."""
         values = np.exp(logs)
         arithmetic, bandwidth, step_s = (values[columns] for columns in self._columns())
         arithmetic_s, memory_s, steps_s = (
