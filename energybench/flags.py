@@ -17,6 +17,7 @@ class Flag(NamedTuple):
 FLAGS: dict[str, Flag] = {
     flag.name: flag
     for flag in (
+        Flag("modelled", "M", "predicted from a machine sheet; nothing ran", "run on a GPU with --gpu 0"),
         Flag("simulated", "S", "the device is simulated; nothing was measured", "run on a GPU with --gpu 0"),
         Flag(
             "quick",

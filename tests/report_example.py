@@ -151,6 +151,7 @@ def finish(frame: pd.DataFrame, *, energy: bool, provenance: str) -> pd.DataFram
     frame["energy_ratio"] = frame.energy_per_inference_j.to_numpy() / base.energy_per_inference_j.reindex(at).to_numpy()
     frame["latency_ratio"] = frame.loop_latency_s.to_numpy() / base.loop_latency_s.reindex(at).to_numpy()
     frame["energy_ratio_low"], frame["energy_ratio_high"] = frame.energy_ratio * 0.996, frame.energy_ratio * 1.004
+    frame["latency_ratio_low"], frame["latency_ratio_high"] = frame.latency_ratio * 0.998, frame.latency_ratio * 1.002
     fixed = {"energy_gain_uncertainty": 0.05, "windows": 8, "relative_halfwidth": HALFWIDTH, "idle_w": 80.0,
              "smallest_difference": 0.006, "stopped": "converged", "temperature_c": 54.0, "sm_clock_hz": 1.98e9,
              "throttle_share": 0.0, "power_cap_share": 0.0, "counter_vs_integral": 0.001, "status": "ok",

@@ -110,3 +110,58 @@ def test_a_run_of_one_variant_says_that_nothing_was_compared() -> None:
 def test_names_cannot_act_in_the_words(name: str) -> None:
     said = answer(frame(pair(0.9, variant=name)))
     assert all(c.isprintable() for c in said.headline)
+
+
+def baseline(ratio: float, variant: str, **fields: Any) -> dict[str, Any]:
+    return pair(ratio, kind="baseline", variant=variant, against="base", macs_ratio=0.5, **fields)
+
+
+def test_pairs_without_two_common_sides_are_counted_and_the_largest_differences_told() -> None:
+    rows = [
+        pair(1.18, variant="A", against="B"),
+        pair(0.7, variant="C", against="D"),
+        pair(1.0, variant="E", against="F"),
+    ]
+    said = answer(frame(*rows))
+    assert said.headline == (
+        "At matched MACs, 2 of 3 pairs differ in energy per inference (the same within 1 % in 1): "
+        "C needs 30 % less than D; A needs 18 % more than B."
+    )
+
+
+def test_without_pairs_the_answer_is_who_needs_least() -> None:
+    said = answer(
+        frame(baseline(0.8, "a"), baseline(0.9, "b"), baseline(0.7, "a", batch=32), baseline(0.9, "b", batch=32))
+    )
+    assert said.headline == "MACs aside, a needs the least energy per inference in both settings."
+
+
+def test_who_needs_least_is_not_told_where_intervals_overlap() -> None:
+    close = (baseline(0.800, "a"), baseline(0.801, "b"))
+    assert answer(frame(*close)).headline == "MACs aside, no variant surely needs the least energy per inference."
+    apart = (baseline(0.7, "a", batch=32), baseline(0.9, "b", batch=32))
+    assert answer(frame(*close, *apart)).headline.endswith("in 1 of 2 settings, too close to call in 1.")
+
+
+def test_the_baseline_may_need_least() -> None:
+    said = answer(frame(baseline(1.2, "a"), baseline(1.1, "b")))
+    assert said.headline == "MACs aside, base needs the least energy per inference."
+
+
+def test_beside_declared_pairs_the_least_of_all_is_told_too() -> None:
+    said = answer(frame(pair(0.9), baseline(0.5, "small"), baseline(0.8, "new a")))
+    assert said.lines == ("MACs aside, small needs the least energy per inference: 0.500 [0.496, 0.504] of base's.",)
+
+
+def test_a_prediction_is_judged_by_its_value_and_called_one() -> None:
+    said = answer(frame(pair(0.9, half=math.inf)), origin="modelled")
+    assert said.headline == (
+        "Predicted: at matched MACs, new a needs 10 % less energy per inference than old a (N, batch 1, float16)."
+    )
+    assert "no interval" in said.certainty
+
+
+def test_factors_are_told_as_factors() -> None:
+    said = answer(frame(pair(2.6, half=0.1)))
+    assert "needs 2.6 times as much energy per inference as old a" in said.headline
+    assert said.headline.endswith("95 % interval: 2.5 to 2.7 times as much.")

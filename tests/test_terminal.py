@@ -15,7 +15,7 @@ from energybench.report.terminal import print_summary, render_summary
 HOSTILE = "\x1b]0;owned\x07[bold red]E2GC[/] \x1b[2J\nG=8\u202e"
 
 
-@pytest.mark.parametrize("width", [50, 72, 80, 120])
+@pytest.mark.parametrize("width", [40, 50, 72, 80, 120, 200])
 def test_no_line_of_the_tables_is_wider_than_the_terminal(width: int) -> None:
     for full in (False, True):
         lines = render_summary(example_summary(full=full), width=width).splitlines()
@@ -33,13 +33,54 @@ def test_the_table_holds_joules_ratio_latency_watts_and_marks_the_least() -> Non
     summary = example_summary()
     lines = render_summary(summary).splitlines()
     head = next(line for line in lines if line.startswith("variant"))
-    assert head.split() == ["variant", "µJ/inference", "ratio", "[95", "%]", "ns/inference", "W", "q"]
+    assert head.split() == ["variant", "µJ", "ratio", "[95", "%]", "ns", "W", "pJ/MAC", "flags"]
+    assert "total of the stages · per inference" in lines
     least = summary.totals.loc[summary.totals["energy_per_inference_j"].idxmin()]
     marked = [line for line in lines if " * " in line]
     assert len(marked) == 1
     assert marked[0].startswith(least["variant"])
     assert f"{least['power_w']:.0f}" in marked[0]
     assert next(line for line in lines if line.startswith("FgGC g=32")).split()[5] == "baseline"
+
+
+def test_decimal_points_stand_under_each_other() -> None:
+    lines = render_summary(example_summary()).splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("variant")) + 1
+    assert len({line.index(".", 12) for line in lines[first : first + 6]}) == 1
+
+
+@pytest.mark.parametrize("width", [40, 72, 80, 200])
+def test_what_goes_first_in_a_narrow_terminal_is_never_who_won_nor_what_was_simulated(width: int) -> None:
+    text = render_summary(example_summary(full=True), width=width)
+    assert "\nSIMULATED: nothing was measured\n" in text
+    heads = [line.split() for line in text.splitlines() if line.startswith("variant")]
+    assert heads
+    assert all("ratio" in head and {"flags", "q"} & set(head) for head in heads)
+    assert text.count(" * ") >= len(heads)
+
+
+def test_a_wide_terminal_holds_more() -> None:
+    head = next(
+        line for line in render_summary(example_summary(), width=200).splitlines() if line.startswith("variant")
+    )
+    assert "ns ratio" in head
+
+
+def test_a_prediction_says_so_and_compares_no_model_with_itself() -> None:
+    summary = example_summary(full=True, simulated=False)
+    record = summary.run.record.model_copy(update={"modelled": {"work": {}}})
+    text = render_summary(dataclasses.replace(summary, run=dataclasses.replace(summary.run, record=record)))
+    assert "\nMODELLED: nothing was measured\n" in text
+    assert "Predicted: at matched MACs" in text
+    assert "least predicted joules" in text
+    assert "as good as the measured" not in text
+
+
+def test_an_unfinished_run_says_how_to_go_on() -> None:
+    summary = example_summary()
+    record = summary.run.record.model_copy(update={"complete": False})
+    text = render_summary(dataclasses.replace(summary, run=dataclasses.replace(summary.run, record=record)))
+    assert "unfinished: the same command goes on" in text
 
 
 def test_colour_is_only_there_when_asked_for() -> None:
@@ -98,7 +139,7 @@ def test_many_shapes_are_counted() -> None:
 def test_without_joules_the_table_is_about_latency_and_the_reason_is_said() -> None:
     text = " ".join(render_summary(example_summary(energy=False, simulated=False)).split())
     assert "this CPU exposes no RAPL counters" in text
-    assert "J/inference" not in text
+    assert "pJ/MAC" not in text
     assert "energybench doctor" in text
 
 
@@ -108,8 +149,18 @@ def test_failed_cases_are_counted_with_an_example_and_its_reason() -> None:
     failed = dataclasses.replace(summary, cases=summary.cases.assign(status=status, reason="out of memory"))
     text = " ".join(render_summary(failed).split())
     assert "5 of 6 cases" in text
-    assert "1 case failed, e.g. FgGC g=8" in text
+    assert "1 case failed: FgGC g=8" in text
     assert "out of memory" in text
+
+
+def test_failures_are_told_by_reason_the_commonest_first() -> None:
+    summary = example_summary()
+    status, reason = ["failed"] * 5 + ["ok"], ["a", "out of memory", "out of memory", "b", "c", ""]
+    cases = summary.cases.assign(status=status, reason=reason)
+    text = " ".join(render_summary(dataclasses.replace(summary, cases=cases)).split())
+    assert "2 cases failed, e.g. FgGC g=32" in text
+    assert text.index("out of memory") < text.index(": a ")
+    assert "1 more failed for other reasons" in text
 
 
 def test_it_ends_with_where_the_files_are_and_what_to_type_next() -> None:

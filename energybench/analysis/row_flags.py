@@ -30,6 +30,7 @@ def row_flags(book: Book, case: CaseRecord, measured: Measured, row: Row) -> dic
 def _of_the_run(book: Book) -> dict[str, bool]:
     quick = bool(book.record.options.get("quick"))
     return {
+        "modelled": book.run.origin == "modelled",
         "simulated": book.run.simulated,
         "quick": quick,
         "forced-resume": bool(book.record.forced),

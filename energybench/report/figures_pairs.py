@@ -52,7 +52,8 @@ def pair_figure(
     """
     rows, matched = relevant_pairs(pairs)
     by_energy = bool(rows["energy_ratio"].notna().any())
-    outcomes = list(outcomes_of(rows, "energy_ratio" if by_energy else "latency_ratio", places))[:ROWS_AT_MOST]
+    column = "energy_ratio" if by_energy else "latency_ratio"
+    outcomes = list(outcomes_of(rows, column, places, origin=origin))[:ROWS_AT_MOST]
     if not outcomes:
         raise ValueError("no two variants were compared")
     groups = _groups(outcomes)

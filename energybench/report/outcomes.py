@@ -19,7 +19,8 @@ MATCHED_WITHIN = 0.10
 class Outcome:
     """One variant against its partner at one point of the axes; ratios of energy, or of latency without joules.
 
-    ``row_id`` is the variant's row of the page's table, empty where the pairs do not say it.
+    ``row_id`` is the variant's row of the page's table, empty where the pairs do not say it; ``predicted`` a ratio
+    without replicates, of which only the value can be told.
     """
 
     variant: str
@@ -31,6 +32,7 @@ class Outcome:
     macs_ratio: float
     smallest_difference: float
     row_id: str = ""
+    predicted: bool = False
 
     @property
     def per_mac(self) -> float:
@@ -44,8 +46,9 @@ class Outcome:
 
     @property
     def verdict(self) -> str:
-        """``less``, ``more``, ``same`` (within 1 %) or ``cannot tell``."""
-        return verdict(Interval(self.ratio, self.low, self.high, 0.0))
+        """``less``, ``more``, ``same`` (within 1 %) or ``cannot tell``; of a prediction, what its value says."""
+        low, high = (self.ratio, self.ratio) if self.predicted else (self.low, self.high)
+        return verdict(Interval(self.ratio, low, high, 0.0))
 
 
 def relevant_pairs(pairs: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
@@ -59,13 +62,16 @@ def relevant_pairs(pairs: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
     return pairs.iloc[:0], False
 
 
-def outcomes_of(rows: pd.DataFrame, column: str, places: Mapping[str, str] | None = None) -> tuple[Outcome, ...]:
+def outcomes_of(
+    rows: pd.DataFrame, column: str, places: Mapping[str, str] | None = None, *, origin: str = "measured"
+) -> tuple[Outcome, ...]:
     """The rows whose ``column`` is known, as outcomes, in the order of the run.
 
     Args:
         rows: columns of ``columns.PAIRS``.
         column: ``energy_ratio`` or ``latency_ratio``.
         places: short names of comparisons, for pairs of cases.
+        origin: ``measured``, ``simulated`` or ``modelled``.
     """
     found = [
         Outcome(
@@ -78,6 +84,7 @@ def outcomes_of(rows: pd.DataFrame, column: str, places: Mapping[str, str] | Non
             macs_ratio=float(row["macs_ratio"]),
             smallest_difference=float(row["smallest_difference"]),
             row_id=str(row.get("row_id", "")),
+            predicted=origin == "modelled",
         )
         for row, place in zip(rows.to_dict("records"), _places(rows, places or {}), strict=True)
         if pd.notna(row[column])

@@ -76,6 +76,8 @@ def ratio(value: float, low: float = math.nan, high: float = math.nan) -> str:
     places = 3
     if has_interval(low, high):
         half = (high - low) / 2
+        if half > 0.5 * value:
+            return f"{digits(value, 2)} [{digits(low, 2)}, {digits(high, 2)}]"
         places = min(5, max(2, -math.floor(math.log10(half)))) if half > 0 else 3
         return f"{value:.{places}f} [{low:.{places}f}, {high:.{places}f}]"
     return f"{value:.{places}f}"
@@ -111,6 +113,8 @@ def change_between(low: float, high: float) -> str:
     """An interval of a ratio as changes: ``9.1 to 10.1 % less``, or ``0.3 % less to 0.8 % more``."""
     if not has_interval(low, high):
         return "no interval: one replicate"
+    if low >= 2:
+        return f"{digits(low, 2)} to {digits(high, 2)} times as much"
     if high < 1 or low > 1:
         near, far = sorted((abs(100 * (low - 1)), abs(100 * (high - 1))))
         return f"{digits(near, 2)} to {digits(far, 2)} % {'less' if high < 1 else 'more'}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,26 +11,24 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from energybench.analysis.summary import Summary
-from energybench.flags import FLAGS, marks
-from energybench.report import quantities
+from energybench.flags import FLAGS
 from energybench.report.answer import Answer, answer_of
 from energybench.report.panels import split, spread_over
-from energybench.report.quantities import Scale, scale_for
 from energybench.report.settings import settings_of
 from energybench.report.style import plain
 from energybench.report.tables import tidy
+from energybench.report.terminal_table import setting_table
 
 ROWS_AT_MOST = 40
 SETTINGS_SHOWN = 3
 SHAPES_AT_MOST = 6
-NAME_WIDTH = 20
-NARROW = 72
-WIDE = 100
-ASCII = str.maketrans({"±": "+-", "µ": "u", "×": "x", "–": "-", "−": "-", "…": "...", "Σ": "sum", "≤": "<="})
+REASONS_AT_MOST = 3
+PROSE_WIDTH = 110
+"""Sentences are hard to read on longer lines."""
+ASCII = str.maketrans({"±": "+-", "µ": "u", "×": "x", "–": "-", "−": "-", "…": "...", "Σ": "sum", "≤": "<=", "·": "-"})
 MODELS = (("thesis", "thesis_optimum"), ("physical", "physical_optimum"), ("knee", "knee"))
 
 
@@ -59,115 +56,63 @@ def render_summary(summary: Summary, *, width: int = 80, color: bool = False) ->
         no_color=not color, highlight=False, markup=False, emoji=False, legacy_windows=False,
     )  # fmt: skip
     said = answer_of(summary)
-    console.print(_heading(summary))
+    for heading in _headings(summary):
+        console.print(heading)
     console.print()
     _print_answer(console, said)
     _print_tables(console, summary)
     for line in _group_size_lines(summary):
         console.print(Text(line))
-    for line in _trouble_lines(summary):
-        console.print(Text(line, style="red"))
+    for trouble in _trouble_lines(summary):
+        console.print(trouble)
     console.print()
     for word, what in _files_and_next(summary):
         console.print(Text.assemble((f"{word:<6}", "dim"), what), soft_wrap=True)
     return "\n".join(line.rstrip() for line in out.getvalue().rstrip("\n").split("\n")) + "\n"
 
 
-def _heading(summary: Summary) -> Text:
+def _headings(summary: Summary) -> Iterator[Text]:
     record = summary.run.record
     device = plain(record.device.get("title") or record.device.get("name") or "unknown device", 44)
     done = int((summary.cases["status"] == "ok").sum())
     count = f"{done} of {len(summary.cases)} cases" if done < len(summary.cases) else f"{done} cases"
-    parts: list[str | tuple[str, str]] = [(plain(record.name, 40), "bold"), f" on {device}, {count}"]
+    yield Text.assemble((plain(record.name, 40), "bold"), f" on {device}, {count}")
     if summary.run.origin != "measured":
-        parts.append((f"  {summary.run.origin.upper()}, nothing was measured", "bold red"))
-    elif record.options.get("quick"):
-        parts.append(("  a quick look, not for print", "yellow"))
-    return Text.assemble(*parts)
+        yield Text(f"{summary.run.origin.upper()}: nothing was measured", style="bold red")
+    if record.options.get("quick"):
+        yield Text("a quick look: good for a first impression, not for print", style="yellow")
+    if not record.complete:
+        yield Text("unfinished: the same command goes on where it stopped", style="yellow")
 
 
 def _print_answer(console: Console, said: Answer) -> None:
-    console.print(Text(said.headline, style="bold"))
+    width = min(console.width, PROSE_WIDTH)
+    console.print(Text(said.headline, style="bold"), width=width)
     for line in said.lines:
-        console.print(Padding(Text(line), (0, 0, 0, 2)))
+        console.print(Padding(Text(line), (0, 0, 0, 2)), width=width)
     for caveat in said.caveats:
-        console.print(Text(caveat, style="yellow"))
+        console.print(Text(caveat, style="yellow"), width=width)
     console.print()
 
 
 def _print_tables(console: Console, summary: Summary) -> None:
-    settings = settings_of(summary.run.record)
+    record = summary.run.record
     cases = summary.cases[summary.cases["variant"].notna()]
     rows = summary.totals if len(summary.totals) else cases
-    parts = split(rows, settings.all)
+    parts = split(rows, settings_of(record).all)
     shown = parts if len(rows) <= ROWS_AT_MOST else spread_over(parts, SETTINGS_SHOWN)
-    used: set[str] = set()
-    for place, (name, part) in enumerate(shown):
-        if place:
-            console.print()
-        console.print(_table(name, part, summary, console.width))
-        used |= set(" ".join(part["flags"].fillna("")).split())
+    what = "total of the stages" if len(summary.totals) else ""
+    for name, part in shown:
+        caption = " · ".join(filter(None, (name, what, "per inference")))
+        baseline = record.cases[0].baseline if record.cases else ""
+        console.print(Text(caption, style="bold"))
+        console.print(setting_table(part, baseline=baseline, width=console.width))
+        console.print()
+    used = {flag for _, part in shown for flag in " ".join(part["flags"].fillna("")).split()}
+    legend = [f"{flag.mark} {flag.meaning}" for name, flag in FLAGS.items() if name in used]
+    console.print(Text("; ".join(["* least of its table", *legend]), style="dim"))
     if len(shown) < len(parts):
         console.print(Text(f"{len(parts) - len(shown)} more such tables are in the report.", style="dim"))
-    legend = [f"{flag.mark} {flag.meaning}" for name, flag in FLAGS.items() if name in used]
-    console.print(Text(f"* least of its table{'; q: ' if legend else ''}{'; '.join(legend)}", style="dim"))
-
-
-def _table(name: str, part: pd.DataFrame, summary: Summary, width: int) -> Table:
-    what = "total of the stages" if len(summary.totals) else ""
-    caption = ", ".join(filter(None, (name, what)))
-    heading = Text(caption, style="bold") if caption else None
-    table = Table(
-        title=heading, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim"
-    )
-    energy = bool(part["energy_per_inference_j"].notna().any())
-    joules = scale_for(part["energy_per_inference_j"], "J")
-    seconds = scale_for(part["loop_latency_s"] / part["batch"], "s")
-    table.add_column("variant", max_width=NAME_WIDTH + 2, no_wrap=True, overflow="ellipsis")
-    per = "/inference" if width >= NARROW else ""
-    if energy:
-        table.add_column(f"{joules.unit}{per}", justify="right", no_wrap=True)
-    table.add_column("ratio [95 %]" if energy and width >= NARROW else "ratio", justify="right", no_wrap=True)
-    table.add_column(f"{seconds.unit}{per}", justify="right", no_wrap=True)
-    if energy and width >= NARROW:
-        table.add_column("W", justify="right", no_wrap=True)
-    if energy and width >= WIDE:
-        table.add_column("pJ/MAC", justify="right", no_wrap=True)
-    table.add_column("q", no_wrap=True)
-    best = part["energy_per_inference_j" if energy else "loop_latency_s"].min()
-    for row in part.to_dict("records"):
-        is_best = row["energy_per_inference_j" if energy else "loop_latency_s"] == best
-        name, *cells = _cells(row, joules, seconds, energy=energy, width=width, baseline=_baseline(summary))
-        table.add_row(*map(Text, (f"{name} *" if is_best else name, *cells)), style="green" if is_best else "")
-    return table
-
-
-def _baseline(summary: Summary) -> str:
-    return summary.run.record.cases[0].baseline if summary.run.record.cases else ""
-
-
-def _cells(
-    row: Mapping[Any, Any], joules: Scale, seconds: Scale, *, energy: bool, width: int, baseline: str
-) -> Iterator[str]:
-    yield plain(row["variant"], NAME_WIDTH)
-    if energy:
-        yield quantities.with_interval(*(
-            _number(row, f"energy_per_inference{end}_j") * joules.factor for end in ("", "_low", "_high")
-        ))  # fmt: skip
-    if row["variant"] == baseline:
-        yield "baseline"
-    elif energy and width >= NARROW:
-        yield quantities.ratio(*(_number(row, f"energy_ratio{end}") for end in ("", "_low", "_high")))
-    else:
-        yield quantities.ratio(_number(row, "energy_ratio" if energy else "latency_ratio"))
-    scale = seconds.factor / _number(row, "batch")
-    ends = [_number(row, f"loop_latency{end}_s") * scale for end in ("", "_low", "_high")]
-    yield quantities.with_interval(*ends) if not energy or width >= WIDE else quantities.digits(ends[0], 3)
-    if energy and width >= NARROW:
-        yield quantities.digits(_number(row, "power_w"), 3)
-    if energy and width >= WIDE:
-        yield quantities.digits(_number(row, "energy_per_mac_j") * 1e12, 3)
-    yield marks(str(row["flags"] or "")) if row["status"] == "ok" else str(row["status"])
 
 
 def _group_size_lines(summary: Summary) -> Iterator[str]:
@@ -177,31 +122,35 @@ def _group_size_lines(summary: Summary) -> Iterator[str]:
     if rows.empty:
         return
     yield ""
+    modelled = summary.run.origin == "modelled"
     measured = rows[rows["measured_optimum"].notna()]
     if len(rows) <= SHAPES_AT_MOST:
         yield "optimum group size (in brackets: may be as good)"
         lines = []
         for row in rows.to_dict("records"):
             shape = f"C={row['channels']:g} {row['size']:g}x{row['size']:g}, batch {row['batch']:g}"
-            lines.append(f"  {shape}, {plain(row['dtype'], 12)}: {', '.join(_optima(row))}")
+            lines.append(f"  {shape}, {plain(row['dtype'], 12)}: {', '.join(_optima(row, modelled=modelled))}")
         yield from dict.fromkeys(lines)  # networks that share a shape share its optimum
         return
     if len(measured):
         counts = sorted(Counter(int(v) for v in measured["measured_optimum"]).items(), key=lambda item: -item[1])
         common = ", ".join(f"G={size} in {count}" for size, count in counts[:4])
-        yield f"optimum group size, least joules: {common} of {len(measured)} shapes"
+        least = "least predicted joules" if modelled else "least joules"
+        yield f"optimum group size, {least}: {common} of {len(measured)} shapes"
         hits = [f"{name} {_hits(measured, column)}" for name, column in MODELS if measured[column].notna().any()]
-        if hits:
+        if hits and not modelled:
             yield f"  model's choice as good as the measured one: {', '.join(hits)}"
     else:
         chosen = [f"{name} {_common(rows[column])}" for name, column in MODELS if rows[column].notna().any()]
         yield f"optimum group size, modelled: {', '.join(chosen)}"
 
 
-def _optima(row: Mapping[Any, Any]) -> Iterator[str]:
+def _optima(row: Mapping[Any, Any], *, modelled: bool) -> Iterator[str]:
     if not pd.isna(row["measured_optimum"]):
-        alike = plain(row["measured_set"] or "")
-        yield f"measured {row['measured_optimum']:g}" + (f" ({alike})" if " " in alike else "")
+        alike = "" if modelled else plain(row["measured_set"] or "")
+        yield f"{'predicted' if modelled else 'measured'} {row['measured_optimum']:g}" + (
+            f" ({alike})" if " " in alike else ""
+        )
     for name, column in MODELS:
         if not pd.isna(row[column]):
             yield f"{name} {row[column]:g}"
@@ -217,29 +166,33 @@ def _common(values: pd.Series) -> str:
     return " ".join(f"G={int(v)}" for v in sorted(set(values.dropna())))
 
 
-def _trouble_lines(summary: Summary) -> Iterator[str]:
-    for status in ("failed", "missing", "skipped"):
+def _trouble_lines(summary: Summary) -> Iterator[Text]:
+    """Cases without a measurement, by reason: the commonest first."""
+    for status, style in (("failed", "red"), ("missing", "red"), ("skipped", "dim")):
         rows = summary.cases[summary.cases["status"] == status]
-        if len(rows):
-            reason = plain(rows["reason"].iloc[0] or "", 160)
-            count = f"{len(rows)} case{'s' if len(rows) > 1 else ''}"
-            yield f"{count} {status}, e.g. {plain(rows['case'].iloc[0], 70)}: {reason}"
+        reasons = rows["reason"].fillna("no reason was written down").map(lambda reason: plain(reason, 160))
+        counted = reasons.value_counts()
+        for reason, count in counted.head(REASONS_AT_MOST).items():
+            example = plain(rows.loc[reasons == reason, "case"].iloc[0], 70)
+            cases = f"{count} cases {status}, e.g." if count > 1 else f"1 case {status}:"
+            yield Text(f"{cases} {example}: {reason}", style=style)
+        if len(counted) > REASONS_AT_MOST:
+            rest = int(counted.iloc[REASONS_AT_MOST:].sum())
+            yield Text(f"{rest} more {status} for other reasons, each named in the report", style=style)
 
 
 def _files_and_next(summary: Summary) -> Sequence[tuple[str, str]]:
     record, folder = summary.run.record, plain(summary.run.folder)
     lines = [("page", f"{folder}/report.html"), ("data", f"{folder}/results.csv"), ("plots", f"{folder}/figures/")]
-    if summary.run.simulated:
-        lines.append(("next", f"energybench run {plain(record.name, 40)} --gpu 0   on a real GPU"))
+    name = plain(record.name, 40)
+    if summary.run.origin == "modelled":
+        lines.append(("next", f"energybench run {name} --gpu 0   measures what was predicted here"))
+    elif summary.run.simulated:
+        lines.append(("next", f"energybench run {name} --gpu 0   on a real GPU"))
     elif record.options.get("quick"):
-        lines.append(("next", f"energybench run {plain(record.name, 40)}   without --quick, for numbers to print"))
+        lines.append(("next", f"energybench run {name}   without --quick, for numbers to print"))
     elif not summary.has_energy:
         lines.append(("next", "energybench doctor   why there are no joules, and what would help"))
     else:
-        lines.append(("next", f"energybench report {folder}   rebuilds all this from the folder alone"))
+        lines.append(("next", f"energybench compare {folder} OTHER_RUN   what changed since another run"))
     return lines
-
-
-def _number(row: Mapping[Any, Any], column: str) -> float:
-    value = row.get(column)
-    return math.nan if value is None or pd.isna(value) else float(value)
