@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from energybench.analysis.joules import mean_power_w
+from energybench.analysis.rest import rest_of
 from energybench.bench import (
     Bench,
     Comparison,
@@ -19,9 +18,8 @@ from energybench.devices import Prepared
 from energybench.journal import WindowRecord
 from energybench.readings import Reading
 
-SETTLE_SPAN_S = 2.5
-SETTLE_SLOPE_PER_S = 1e-3
-SETTLE_DEGREES_C = 1.0
+SETTLE_SPAN_S = 1.0
+"""How often the board is looked at while it settles."""
 IDLE_SPAN_S = 2.0
 IDLE_STEADY = 0.01
 IDLE_STEADY_W = 1.0
@@ -37,20 +35,21 @@ def settle(bench: Bench, comparison: Comparison, work: Prepared) -> None:
     clock = bench.device.clock
     before = board_now(bench)
     readings: list[Reading] = []
+    temperatures_c: list[tuple[float, float]] = []
     start_s = clock.now_s()
     end_s = start_s + most_s
     steady = False
-    temperature_c = before.temperature_c if before else None
     loop = bench.device.loop(work)
     try:
         while clock.now_s() < end_s and not steady:
             poll_until(bench, loop, readings, min(clock.now_s() + SETTLE_SPAN_S, end_s))
             now_s = clock.now_s()
             board = board_now(bench)
-            warmer_c = _difference(board.temperature_c if board else None, temperature_c)
-            temperature_c = board.temperature_c if board else None
-            flat = _slope_per_s(readings, now_s) <= SETTLE_SLOPE_PER_S and warmer_c <= SETTLE_DEGREES_C
-            steady = now_s - start_s >= least_s and (flat or not bench.metered)
+            if board is not None and board.temperature_c is not None:
+                temperatures_c.append((now_s, board.temperature_c))
+            if now_s - start_s >= least_s:
+                rest = rest_of(readings, temperatures_c, start_s + bench.plan.skip_s, now_s, bench.plan.precision)
+                steady = rest.steady or not bench.metered
     finally:
         stamps = loop.stop()
     append(
@@ -140,16 +139,3 @@ def measure_idle(bench: Bench, comparison: Comparison) -> None:
         ),
         readings,
     )
-
-
-def _slope_per_s(readings: Sequence[Reading], now_s: float) -> float:
-    """Relative change of power per second over the last two spans; 0 where power is unknown."""
-    last = mean_power_w(readings, now_s - SETTLE_SPAN_S, now_s)
-    earlier = mean_power_w(readings, now_s - 2 * SETTLE_SPAN_S, now_s - SETTLE_SPAN_S)
-    if last is None or earlier is None:
-        return float("inf") if readings else 0.0
-    return abs(last / earlier - 1) / SETTLE_SPAN_S
-
-
-def _difference(now: float | None, before: float | None) -> float:
-    return 0.0 if now is None or before is None else abs(now - before)

@@ -155,12 +155,14 @@ def finish(frame: pd.DataFrame, *, energy: bool, provenance: str) -> pd.DataFram
     fixed = {"energy_gain_uncertainty": 0.05, "windows": 8, "relative_halfwidth": HALFWIDTH, "idle_w": 80.0,
              "smallest_difference": 0.006, "stopped": "converged", "temperature_c": 54.0, "sm_clock_hz": 1.98e9,
              "throttle_share": 0.0, "power_cap_share": 0.0, "counter_vs_integral": 0.001, "status": "ok",
+             "repeated_windows": 2, "repeat_shift": 0.0004, "event_vs_host": 0.00002, "host_bound_share": 0.13,
              "peak_memory_bytes": 2.0e8, "compile_s": 0.4, "flags": "",
              "reason": "" if energy else "no meter", "provenance": provenance}  # fmt: skip
     for name, value in fixed.items():
         frame[name] = value
     order = columns.names(columns.RESULTS)
-    return frame[[c for c in order if c in frame] + [c for c in frame if c not in order]].reset_index(drop=True)
+    extra = [c for c in frame if c not in order]
+    return frame.reindex(columns=[*order, *extra]).reset_index(drop=True)
 
 
 def pair_rows(frame: pd.DataFrame, scope: str) -> list[dict[str, Any]]:

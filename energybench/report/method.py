@@ -10,6 +10,7 @@ import pandas as pd
 
 from energybench.analysis.measured import Idle
 from energybench.analysis.summary import Summary
+from energybench.report.guards import guard_words
 from energybench.report.quantities import digits, quantity, with_interval
 
 
@@ -56,7 +57,7 @@ def method_words(summary: Summary) -> list[str]:
         "Latency is the sustained one of the same windows, because it goes with the joules; single iterations are "
         "measured in a pass of their own (latency_s, latency_p5_s, latency_p95_s in the CSV)."
     )
-    return words
+    return [*words, *guard_words(summary)]
 
 
 def budget(summary: Summary) -> Iterator[BudgetLine]:

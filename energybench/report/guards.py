@@ -1,0 +1,67 @@
+"""What did the guards find in this run? One sentence each, whether it is good news or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from energybench.analysis.summary import Summary
+from energybench.report.quantities import digits
+
+
+def guard_words(summary: Summary) -> Iterator[str]:
+    """What is known of settling, drifting windows, the two clocks and the host's share, a sentence each."""
+    yield from _settling(summary)
+    yield from _repeats(summary.cases)
+    yield from _clocks(summary.cases)
+    yield from _host(summary)
+
+
+def _settling(summary: Summary) -> Iterator[str]:
+    window = next((w for w in summary.run.windows if w.kind == "settle"), None)
+    if window is None or not summary.run.record.meter.get("kinds"):
+        return
+    seconds = f"{digits(window.stop_s - window.start_s, 2)} s"
+    if "unsettled" in window.flags:
+        yield (
+            f"The board did not stand still within {seconds} of looping: its power still moved by over 0.1 % a second "
+            "(of 1 % precision), or its temperature by over a degree in ten."
+        )
+    else:
+        yield f"The board stood still after {seconds} of looping, and was measured from then on."
+
+
+def _repeats(cases: pd.DataFrame) -> Iterator[str]:
+    again = cases["repeated_windows"].fillna(0)
+    if not again.any():
+        return
+    most = cases["repeat_shift"].abs().max()
+    yield (
+        f"{int(again.sum())} windows drifted from their first half to their second and were measured again; they count "
+        f"in nothing. Counting them, too, would change no mean by more than {digits(100 * most, 2)} %."
+    )
+
+
+def _clocks(cases: pd.DataFrame) -> Iterator[str]:
+    apart = cases["event_vs_host"].abs()
+    if apart.notna().any() and apart.max() > 0:
+        yield f"Loops timed by the device and by the host's clock agree within {digits(100 * apart.max(), 2)} %."
+
+
+def _host(summary: Summary) -> Iterator[str]:
+    device = str(summary.run.record.device.get("name", ""))
+    share = summary.cases["host_bound_share"]
+    if device == "cpu":
+        yield "Time lost to launches does not apply to the CPU: the host is the device."
+    elif share.notna().any():
+        middle, most = (digits(100 * value, 2) for value in (share.median(), share.max()))
+        yield (
+            f"Launched kernel by kernel, the GPU waits for the host {middle} % of its time (median; at most {most} %). "
+            "The windows replay CUDA graphs, which leave that out."
+        )
+    elif device.startswith("cuda"):
+        yield (
+            "How much of the time the GPU waits for the host is not known: nothing could be captured as a CUDA graph. "
+            "Such waiting is part of the joules."
+        )
