@@ -13,30 +13,37 @@ LAYERS: Mapping[str, str] = {
     "BlocksInSitu2d": "energybench.layers.blocks_in_situ",
     "ConvFirst2d": "energybench.layers.residual_blocks",
     "ConvNeXtBlock2d": "energybench.layers.residual_blocks",
-    "FusedMBConv2d": "energybench.layers.residual_blocks",
+    "DilatedReparamBlock2d": "energybench.layers.dilated_reparam",
     "Float8PointwiseConv2d": "energybench.layers.float8",
+    "FusedMBConv2d": "energybench.layers.residual_blocks",
     "GroupConv2d": "energybench.layers.group_conv",
     "InceptionDWConv2d": "energybench.layers.inception_dw",
     "Int8Conv2d": "energybench.layers.quantized",
+    "LSConv2d": "energybench.layers.ls_conv",
+    "LargeKernelPerception2d": "energybench.layers.ls_conv",
     "LayerNorm2d": "energybench.layers.layer_norm",
-    "NarrowPointwiseConv2d": "energybench.layers.sparse_pointwise",
-    "SemiStructuredPointwiseConv2d": "energybench.layers.semi_structured",
-    "SparsePointwiseConv2d": "energybench.layers.sparse_pointwise",
-    "TernaryPointwiseConv2d": "energybench.layers.ternary",
-    "WeightOnlyPointwiseConv2d": "energybench.layers.quantized",
     "MBConv2d": "energybench.layers.residual_blocks",
     "MLPBlock2d": "energybench.layers.residual_blocks",
     "MetaNeXtBlock2d": "energybench.layers.inception_dw",
+    "NarrowPointwiseConv2d": "energybench.layers.sparse_pointwise",
     "PfBottleneck": "energybench.layers.bottleneck",
+    "SemiStructuredPointwiseConv2d": "energybench.layers.semi_structured",
+    "SparsePointwiseConv2d": "energybench.layers.sparse_pointwise",
+    "SqueezeExcite2d": "energybench.layers.squeeze_excite",
+    "TernaryPointwiseConv2d": "energybench.layers.ternary",
+    "UniRepLKNetBlock2d": "energybench.layers.unireplknet",
+    "WeightOnlyPointwiseConv2d": "energybench.layers.quantized",
 }
 """Our layers: class name to module."""
 
 NETWORKS: Mapping[str, str] = {
     "ConvNeXt": "energybench.networks.convnext",
     "InceptionNeXt": "energybench.networks.inception_next",
+    "LSNet": "energybench.networks.lsnet",
     "MobileNetV1": "energybench.networks.mobilenet_v1",
     "ResNeXt50": "energybench.networks.resnext",
     "ResNet50": "energybench.networks.resnet",
+    "UniRepLKNet": "energybench.networks.unireplknet",
 }
 """Our networks: class name to module."""
 

@@ -10,9 +10,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from energybench.layers.group_conv import GroupConv2d
 from energybench.networks.convnext import ConvNeXt
 from energybench.networks.inception_next import InceptionNeXt
+from energybench.networks.lsnet import LSNet
 from energybench.networks.mobilenet_v1 import MobileNetV1
 from energybench.networks.resnet import ResNet50
 from energybench.networks.resnext import ResNeXt50
+from energybench.networks.unireplknet import UniRepLKNet
 from energybench.workload.trace import trace
 
 COUNTS = [  # network, grouping, millions of parameters with batch norms, billions of MACs at 224 x 224
@@ -37,6 +39,13 @@ EXACT = [  # network, arguments, parameters, billions of MACs at 224 x 224 to as
     (InceptionNeXt, {"size": "B"}, 86_672_136, "14.84"),
     (ConvNeXt, {"size": "T"}, 28_589_128, "4.456"),
     (ConvNeXt, {"size": "atto"}, 3_695_520, None),
+    (UniRepLKNet, {"size": "A"}, 4_437_300, "0.640"),
+    (UniRepLKNet, {"size": "T"}, 31_037_980, "4.899"),
+    (UniRepLKNet, {"size": "S"}, 55_645_984, "9.094"),
+    (UniRepLKNet, {"size": "T", "deployed": False}, 31_693_420, "5.004"),
+    (LSNet, {"size": "T"}, 11_409_832, None),
+    (LSNet, {"size": "S"}, 16_146_304, None),
+    (LSNet, {"size": "B"}, 23_313_608, None),
     (ResNet50, {}, 25_557_032, "4.089"),
     (ResNet50, {"spatial": "max"}, 14_232_232, "2.24"),
     (ResNet50, {"spatial": "hybrid"}, 17_330_600, "2.586"),
@@ -72,6 +81,26 @@ def test_parameters_are_exactly_those_of_the_entry_and_macs_to_its_digits(networ
         assert f"{sum(operator.macs for operator in traced.operators) / 1e9:.{digits}f}" == billions
 
 
+@pytest.mark.parametrize(("size", "billions"), [("T", "0.3146"), ("S", "0.5364"), ("B", "1.2402")])
+def test_lsnet_has_the_macs_of_the_entry_plus_its_attention_and_aggregation(size, billions):
+    """The entry counts layers with weights; the sums of data by data come on top and are derived here."""
+    module, x = on_meta(LSNet, {"size": size, "execution": "unfold"})
+    macs: dict[str, int] = {}
+    for operator in trace(module, [x], training=False).operators:
+        macs[operator.name] = macs.get(operator.name, 0) + operator.macs
+    assert f"{(macs['conv2d'] + macs['linear']) / 1e9:.4f}" == billions
+    widths, depths = {
+        "T": ((64, 128, 256, 384), (0, 2, 8, 10)),
+        "S": ((96, 192, 320, 448), (1, 2, 8, 10)),
+        "B": ((128, 256, 384, 512), (4, 6, 8, 10)),
+    }[size]
+    pixels, odd = [28**2, 14**2, 7**2, 4**2], [depth // 2 for depth in depths]
+    aggregation = sum(9 * C * P * blocks for C, P, blocks in zip(widths[:3], pixels[:3], odd[:3], strict=True))
+    attention = odd[3] * pixels[3] ** 2 * (4 * 16 + widths[3])
+    assert macs["matmul"] == aggregation + attention
+    assert sum(macs.values()) == macs["conv2d"] + macs["linear"] + macs["matmul"]
+
+
 def test_mobilenet_without_batch_norms_has_the_counts_of_table_5_1():
     module, x = on_meta(MobileNetV1, {"group_size": 1})
     norms = sum(p.numel() for m in module.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters())
@@ -102,9 +131,9 @@ def test_torchs_own_counter_agrees_on_the_way_forward(network):
     assert flops == counter.get_total_flops()
 
 
-@pytest.mark.parametrize("network", [InceptionNeXt, ConvNeXt])
+@pytest.mark.parametrize("network", [InceptionNeXt, ConvNeXt, UniRepLKNet, LSNet])
 def test_a_size_nobody_published_is_refused(network):
-    with pytest.raises(ValueError, match="size='XXL' is none of atto, T"):
+    with pytest.raises(ValueError, match=r"size='XXL' is none of .*T"):
         network("XXL")
 
 
@@ -123,11 +152,13 @@ def test_a_grouping_that_is_missing_double_or_does_not_divide_is_refused(network
         (ResNet50, {"spatial": "hybrid"}),
         (InceptionNeXt, {"size": "atto"}),
         (ConvNeXt, {"size": "atto"}),
+        (UniRepLKNet, {"size": "A", "deployed": False}),
+        (LSNet, {"size": "T"}),
     ],
 )
 def test_gradients_reach_every_parameter(network, arguments):
-    module, x = on_meta(network, arguments)
-    module(x).sum().backward()
+    module, _ = on_meta(network, arguments)
+    module(torch.empty(2, 3, 224, 224, device="meta")).sum().backward()
     assert all(p.grad is not None and p.grad.shape == p.shape for p in module.parameters())
 
 
@@ -138,6 +169,7 @@ def test_gradients_reach_every_parameter(network, arguments):
         (ResNet50, {"spatial": "max"}),
         (InceptionNeXt, {"size": "atto"}),
         (ConvNeXt, {"size": "atto"}),
+        (UniRepLKNet, {"size": "A"}),
     ],
 )
 def test_a_network_runs_on_numbers(network, arguments):
@@ -145,3 +177,12 @@ def test_a_network_runs_on_numbers(network, arguments):
     scores = network(**arguments, classes=5).eval()(torch.randn(2, 3, 64, 64))
     assert scores.shape == (2, 5)
     assert bool(scores.isfinite().all())
+
+
+def test_lsnet_runs_on_numbers_alike_in_all_executions():
+    torch.manual_seed(0)
+    x = torch.randn(1, 3, 224, 224)
+    taps, unfold = (LSNet("T", execution=execution, classes=5).eval() for execution in ("taps", "unfold"))
+    unfold.load_state_dict(taps.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(unfold(x), taps(x), rtol=1e-3, atol=1e-4)
