@@ -1,5 +1,6 @@
 """accuracy/: does the comparison itself measure right? On one board, for seconds, and without the peers."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from accuracy import targets
 from accuracy.boards import ARCHITECTURES, NAMES, configuration, hardware
 from accuracy.grid import ROW, WATCHERS, Job, Site, Watcher, jobs, run
+from accuracy.load import TRIES, Estimate, watch
 from accuracy.page import page, percent, signed
 from accuracy.table import BOARDS, PEERS, TOOLS, US, best_peer, cell, summarise
 from fakenvml import scenes
@@ -25,7 +27,7 @@ def loads(**errors: list[float | None]) -> pd.DataFrame:
     for tool, percents in errors.items():
         for error in percents:
             joules = None if error is None else 100.0 + error
-            rows.append((tool.replace("_", " "), "1", "turing", 2.0, 100.0, joules, "" if joules else "cannot know"))
+            rows.append((tool.replace("_", " "), "1", "turing", 2.0, 1, 100.0, joules, "" if joules else "cannot know"))
     return pd.DataFrame(rows, columns=list(ROW))
 
 
@@ -95,7 +97,7 @@ def test_errors_are_summarised_with_their_sign_their_size_and_the_worst():
     assert row["median_error_percent"] == pytest.approx(np.median([-1.0, 0.5, 3.0, -4.0]))
     assert row["typical_error_percent"] == pytest.approx(2.0)  # median of 0.5, 1, 3, 4
     assert row["worst_error_percent"] == pytest.approx(-4.0)
-    assert (row["repeats"], row["answers"]) == (4, 4)
+    assert (row["repeats"], row["answers"], row["thrown_away"]) == (4, 4, 4)
 
 
 def test_refusals_are_counted_and_a_silent_zero_is_an_error_of_a_hundred_percent():
@@ -114,11 +116,34 @@ def test_targets_are_judged_against_the_best_peer():
     )  # of 8 counters, 1 known
 
 
+class Late:
+    """A load whose first tries take longer than asked."""
+
+    def __init__(self, tries: int) -> None:
+        self.left = tries
+
+    def late(self, loop_s: float) -> bool:
+        self.left -= 1
+        return self.left >= 0
+
+
+@pytest.mark.parametrize(("tries", "thrown_away"), [(0, 0), (2, 2), (99, TRIES)])
+def test_a_load_that_was_late_is_thrown_away_whatever_was_said_of_it(monkeypatch, capsys, tries, thrown_away):
+    monkeypatch.setattr(sys, "argv", ["watch", json.dumps({"seed": 1, "loops": [[1.0, 1]]})])
+    monkeypatch.setattr("accuracy.load.REST_S", (0.0, 0.0))
+    said = iter(range(TRIES))
+    watch(Late(tries), lambda loop_s: {"tool": Estimate(300.0, next(said))}, "1")
+    (line,) = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
+    assert line["repeated"] == thrown_away
+    assert line["joules"] == min(thrown_away, TRIES - 1)
+
+
 def test_the_page_holds_every_tool_and_says_where_a_peer_is_closer():
     errors = {tool.replace(" ", "_"): [0.5] for tool in TOOLS}
     text = page(summarise(loads(**{**errors, "Kernel_Tuner": [0.1]})))
     assert all(f"| {tool} |" in text for tool in (US, *PEERS))
     assert "Kernel Tuner: 0.10 % (worst 0.10 %)" in text
+    assert "5 of 10 loads were thrown away" in text
     assert "{" not in text
 
 

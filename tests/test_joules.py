@@ -59,6 +59,13 @@ def test_counter_windows_recover_the_load_at_any_phase(phase_s, length_s):
     assert found.edge_halfwidth == pytest.approx(TRIANGULAR_95 * 1e-3 / found.interior_s, rel=0.01)
 
 
+def test_what_the_counter_would_have_said_at_the_loops_ends_is_kept_beside():
+    found = window_joules(window(3.0, 4.0), counter_readings(3.0, 4.0, 0.05), COUNTER_ONLY)
+    # At 3 s the tick of 2.95 s stands, 60 x 2.95 = 177 J; at 4 s that of 3.95 s, 60 x 3.95 + 240 x 0.95 = 465 J.
+    assert found.unaligned_w == pytest.approx((465 - 177) / 1.0, rel=2e-3)
+    assert found.power_w == pytest.approx(LOAD_W, rel=2e-3)
+
+
 def test_a_window_shorter_than_two_ticks_gives_a_reason_instead_of_joules():
     found = window_joules(window(0.0, 0.08), counter_readings(0.0, 0.08, 0.05), COUNTER_ONLY)
     assert found.energy_per_iteration_j is None

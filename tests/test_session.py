@@ -48,6 +48,19 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say(tmp_path):
     assert covered >= 52
 
 
+def test_each_window_shows_what_its_ends_leave_open_and_what_the_ticks_are_worth(tmp_path):
+    summary = summary_of(tmp_path)
+    case = summary.cases.iloc[0]
+    windows = summary.windows[summary.windows["work"] == case.work]
+    assert case.edge_halfwidth == pytest.approx(windows["edge_halfwidth"].median())
+    # A stretch of a second between polls a millisecond apart is open by 0.776 of that; the ticks' rhythm knows more.
+    assert 0 < case.edge_halfwidth < 0.5 * 0.776e-3
+    errors = windows["unaligned_power_w"] / windows["power_w"] - 1
+    assert case.unaligned_error == pytest.approx(math.sqrt((errors**2).mean()))
+    # The loop ends right after a tick and the next begins there, so even its ends are nearly aligned; yet worse by far.
+    assert case.unaligned_error > 5 * case.edge_halfwidth
+
+
 def test_the_same_work_is_measured_once_and_shared(tmp_path):
     folder, study = measured(tmp_path)
     run = load(folder)

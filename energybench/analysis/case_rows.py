@@ -48,6 +48,8 @@ def case_row(book: Book, case: CaseRecord) -> Row:
         "event_vs_host": measured.clocks_differ(),
         "recompilations": sum(w.record.recompilations for w in measured.windows),
         "host_bound_share": host_bound_share(measured.latency) if measured.latency else None,
+        "edge_halfwidth": measured.edge_halfwidth(),
+        "unaligned_error": measured.unaligned_error(),
         "stale_share": measured.stale_share(),
         "impossible_share": measured.impossible_share(),
         "alias_bound": _alias_bound(book, measured, energy, latency),

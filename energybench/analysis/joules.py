@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from energybench.analysis.rhythm import Rhythm
 from energybench.analysis.stationarity import Halves, power_halves, speed_halves
 from energybench.analysis.stretches import (
     EDGE_LIMIT,
@@ -22,6 +23,7 @@ from energybench.analysis.stretches import (
     power_stretch,
     skip_s,
     ticks_of,
+    unaligned_power_w,
 )
 from energybench.journal import WindowRecord
 from energybench.readings import ENERGY, POWER_KINDS, Reading
@@ -39,7 +41,8 @@ class WindowJoules:
     """What one window says; ``energy_per_iteration_j`` is None with a ``reason`` where it cannot know.
 
     ``loop_latency_s`` is known for every window that ran, with or without a meter. ``speed`` and ``power`` compare the
-    window's halves, where enough was seen.
+    window's halves, where enough was seen. ``unaligned_w`` is what the counter would have said if it were read at the
+    loop's ends and not at its ticks.
     """
 
     loop_latency_s: float
@@ -54,6 +57,7 @@ class WindowJoules:
     observed: dict[str, int] = field(default_factory=dict)
     speed: Halves | None = None
     power: Halves | None = None
+    unaligned_w: float | None = None
 
     @property
     def drift(self) -> float | None:
@@ -61,15 +65,19 @@ class WindowJoules:
         return max((abs(h.difference) for h in (self.speed, self.power) if h is not None), default=None)
 
 
-def window_joules(window: WindowRecord, readings: Sequence[Reading], sensor: SensorProfile | None) -> WindowJoules:
+def window_joules(
+    window: WindowRecord, readings: Sequence[Reading], sensor: SensorProfile | None, rhythm: Rhythm | None = None
+) -> WindowJoules:
     """Joules of one window from its raw readings.
 
     Args:
         window: its record, with the loop's stamps.
         readings: every reading taken during it.
         sensor: what is known of the sensor; None where there is none.
+        rhythm: of its counter, found from this window and those around it; None where it keeps none, or while
+            measuring, when only the polls of this window are at hand.
     """
-    counter = counter_stretch(window, readings, sensor) if sensor else None
+    counter = counter_stretch(window, readings, sensor, rhythm) if sensor else None
     powers = power_stretch(window, readings, sensor, FEWEST_TO_CHECK if counter else MIN_READINGS) if sensor else None
     stretch = counter or powers
     if stretch is None:
@@ -94,6 +102,7 @@ def window_joules(window: WindowRecord, readings: Sequence[Reading], sensor: Sen
         observed={"readings": stretch.readings},
         speed=speed,
         power=power,
+        unaligned_w=unaligned_power_w(window, readings) if counter else None,
     )
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import statistics as stdlib_statistics
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from energybench.analysis.guards import ObserverEffect, ReadingHealth, clocks_differ, observer_effect, reading_health
 from energybench.analysis.joules import WindowJoules, loop_latency_s, mean_power_w, window_joules
+from energybench.analysis.rhythm import Rhythm, fit_rhythm, in_spans
 from energybench.analysis.statistics import log_interval
-from energybench.analysis.stretches import skip_s
+from energybench.analysis.stretches import skip_s, ticks_of
 from energybench.errors import RunFolderError
 from energybench.journal import Run, WindowRecord, board_change_s
 from energybench.readings import ENERGY, Reading
@@ -74,6 +76,17 @@ class Measured:
         """Median relative disagreement of counter and integrated power; None where only one exists."""
         found = [v for w in self.windows if (v := w.joules.counter_vs_integral) is not None]
         return stdlib_statistics.median(found) if found else None
+
+    def edge_halfwidth(self) -> float | None:
+        """Median relative half-width that the timing of a window's ends leaves; None without joules."""
+        found = [w.joules.edge_halfwidth for w in self.windows if w.joules.energy_per_iteration_j is not None]
+        return stdlib_statistics.median(found) if found else None
+
+    def unaligned_error(self) -> float | None:
+        """Typical size of what one window would have erred by without waiting for the counter's ticks."""
+        pairs = [(w.joules.unaligned_w, w.joules.power_w) for w in self.windows]
+        found = [unaligned_w / power_w - 1 for unaligned_w, power_w in pairs if unaligned_w and power_w]
+        return math.sqrt(sum(error**2 for error in found) / len(found)) if found else None
 
     def share(self, field_name: str) -> float | None:
         """Share of the windows' time during which a cumulative board time (``throttle_*_s``) grew."""
@@ -159,6 +172,7 @@ def measured_works(run: Run) -> dict[tuple[str, str], Measured]:
     if run.record.modelled:
         return _modelled_works(run)
     sensor = sensor_of(run)
+    said = {window.record.number: window for window in _windows_of(run, sensor)}
     found: dict[tuple[str, str], Measured] = {}
     passes: dict[str, WindowRecord] = {}
     for window in run.windows:
@@ -174,7 +188,7 @@ def measured_works(run: Run) -> dict[tuple[str, str], Measured]:
         else:
             if window.repeat and measured.windows and measured.windows[-1].record.block == window.block:
                 measured.repeated.append((measured.windows.pop(), window.because))
-            measured.windows.append(_measured_window(*sound_readings(run, window), sensor))
+            measured.windows.append(said[window.number])
             measured.error = ""
     for (_, work), measured in found.items():
         measured.latency = passes.get(work)
@@ -189,8 +203,17 @@ def sound_readings(run: Run, window: WindowRecord) -> tuple[WindowRecord, list[R
         return window.model_copy(update={"faults": {**window.faults, DAMAGED: 1}}), []
 
 
-def _measured_window(window: WindowRecord, readings: Sequence[Reading], sensor: SensorProfile | None) -> MeasuredWindow:
-    joules = window_joules(window, readings, sensor)
+def _windows_of(run: Run, sensor: SensorProfile | None) -> Iterator[MeasuredWindow]:
+    for span in in_spans(window for window in run.windows if window.kind == "window"):
+        sound = [sound_readings(run, window) for window in span]
+        rhythm = fit_rhythm([ticks_of(readings) for _, readings in sound])
+        yield from (_measured_window(window, readings, sensor, rhythm) for window, readings in sound)
+
+
+def _measured_window(
+    window: WindowRecord, readings: Sequence[Reading], sensor: SensorProfile | None, rhythm: Rhythm | None
+) -> MeasuredWindow:
+    joules = window_joules(window, readings, sensor, rhythm)
     if sensor is None or not readings:
         return MeasuredWindow(window, joules)
     start_s = window.start_s + skip_s(sensor)

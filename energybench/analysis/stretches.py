@@ -15,6 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from energybench.analysis.rhythm import Rhythm, Tick
 from energybench.journal import WindowRecord
 from energybench.readings import ENERGY, POWER_KINDS, Reading
 from energybench.sensor import SensorProfile, Stream
@@ -27,6 +28,9 @@ MIN_READINGS = 20
 
 STAMP_S = 1e-6
 """Stamps and readings are rounded apart: an event at the very end of a loop must not fall out of it."""
+
+MOST_DROPPED = 8
+"""Ticks at a window's ends that may be passed over because they came late or were seen by late polls."""
 
 EDGE_LIMIT = 0.02
 """A stretch whose ends leave a larger share of it open than this (95 %) says too little to be printed."""
@@ -53,25 +57,6 @@ class Stretch:
     readings: int
 
 
-@dataclass(frozen=True)
-class Tick:
-    """A change of the counter: it came after ``before_s`` and not later than ``after_s``."""
-
-    before_s: float
-    after_s: float
-    value: float
-
-    @property
-    def time_s(self) -> float:
-        """Best guess: the middle."""
-        return 0.5 * (self.before_s + self.after_s)
-
-    @property
-    def width_s(self) -> float:
-        """How long it stayed open when it came."""
-        return self.after_s - self.before_s
-
-
 def skip_s(sensor: SensorProfile) -> float:
     """Time after a loop's start before the sensor speaks of the loop alone: delay + span + rise of its best source."""
     best = next((s for kind in POWER_KINDS if (s := sensor.stream(kind)) is not None), None)
@@ -84,8 +69,14 @@ def _settling_s(stream: Stream) -> float:
     return stream.delay_s + stream.span_s + 3 * stream.rise_s
 
 
-def counter_stretch(window: WindowRecord, readings: Sequence[Reading], sensor: SensorProfile) -> Stretch | None:
-    """Mean power between two well-timed counter ticks inside the loop, early and late; None without two."""
+def counter_stretch(
+    window: WindowRecord, readings: Sequence[Reading], sensor: SensorProfile, rhythm: Rhythm | None = None
+) -> Stretch | None:
+    """Mean power between two counter ticks inside the loop, early and late; None without two.
+
+    The time between them is that of the polls which saw them, or a whole number of the counter's periods where its
+    rhythm says it more closely.
+    """
     if sensor.counter is None:
         return None
     begin_s, end_s = _interior(window, sensor)
@@ -94,17 +85,31 @@ def counter_stretch(window: WindowRecord, readings: Sequence[Reading], sensor: S
         return None
     first, last = sharp_ends(ticks)
     length_s = last.time_s - first.time_s
-    edge_halfwidth = TRIANGULAR_95 * max(first.width_s, last.width_s) / length_s
-    if edge_halfwidth > EDGE_LIMIT:
+    halfwidth_s = TRIANGULAR_95 * max(first.width_s, last.width_s)
+    if rhythm is not None and (known := _longest(ticks, rhythm)) and known[3] / known[2] < halfwidth_s / length_s:
+        first, last, length_s, halfwidth_s = known
+    if halfwidth_s > EDGE_LIMIT * length_s:
         return None
+    middle_s = 0.5 * (first.time_s + last.time_s)
     return Stretch(
-        first.time_s,
-        last.time_s,
+        middle_s - 0.5 * length_s,
+        middle_s + 0.5 * length_s,
         (last.value - first.value) / length_s,
-        edge_halfwidth,
+        halfwidth_s / length_s,
         "counter",
         len(ticks),
     )
+
+
+def unaligned_power_w(window: WindowRecord, readings: Sequence[Reading]) -> float | None:
+    """What the counter would have said if it were just read at the loop's two ends; None without two readings.
+
+    For the record, to show what the ticks are worth: never for a result.
+    """
+    shown = [r for r in readings if r.kind == ENERGY and window.stamps[0][0] <= r.time_s <= window.stamps[-1][0]]
+    if len(shown) < 2 or shown[-1].time_s <= shown[0].time_s:
+        return None
+    return (shown[-1].value - shown[0].value) / (shown[-1].time_s - shown[0].time_s)
 
 
 def power_stretch(
@@ -165,6 +170,17 @@ def sharp_ends(ticks: Sequence[Tick]) -> tuple[Tick, Tick]:
         if open_share < least:
             ends, least = (first, last), open_share
     return ends
+
+
+def _longest(ticks: Sequence[Tick], rhythm: Rhythm) -> tuple[Tick, Tick, float, float] | None:
+    """The outermost two ticks that keep the rhythm, the time between them and its half-width."""
+    for dropped in range(min(len(ticks) - 1, MOST_DROPPED)):
+        for start in range(dropped + 1):
+            first, last = ticks[start], ticks[len(ticks) - 1 - dropped + start]
+            found = rhythm.length_s(first, last)
+            if found is not None:
+                return first, last, *found
+    return None
 
 
 def _interior(window: WindowRecord, sensor: SensorProfile) -> tuple[float, float]:

@@ -129,6 +129,8 @@ def _window_rows(book: Book) -> list[Row]:
             "loop_latency_s": w.joules.loop_latency_s,
             "energy_per_iteration_j": w.joules.energy_per_iteration_j,
             "interior_s": w.joules.interior_s,
+            "edge_halfwidth": w.joules.edge_halfwidth if w.joules.power_w is not None else None,
+            "unaligned_power_w": w.joules.unaligned_w,
             "estimator": w.joules.estimator,
             "temperature_c": w.record.after.temperature_c if w.record.after else None,
             "sm_clock_hz": w.record.after.sm_clock_hz if w.record.after else None,

@@ -27,7 +27,7 @@ LOOPS = ((0.02, 5), (0.1, 5), (0.5, 5), (2.0, 5), (5.0, 3))
 """Length of the load in seconds, and how often each is measured."""
 LANES = 4
 """Processes at a time that mostly sleep. Zeus' power monitor polls without pause, so one of it runs beside them."""
-ROW = ("tool", "version", "profile", "loop_s", "truth_j", "joules", "reason")
+ROW = ("tool", "version", "profile", "loop_s", "repeated", "truth_j", "joules", "reason")
 LIMIT_S = 240
 
 
@@ -174,7 +174,7 @@ def _variables(site: Site, folder: Path, config: Path) -> dict[str, str]:
 
 
 def _row(tool: str, version: str, profile: str, loop_s: float, reason: str) -> dict[str, object]:
-    values = (tool, version, profile, loop_s, 0.0, None, reason)
+    values = (tool, version, profile, loop_s, 0, 0.0, None, reason)
     return dict(zip(ROW, values, strict=True))
 
 

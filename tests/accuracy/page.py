@@ -44,6 +44,7 @@ def page(table: pd.DataFrame, real: pd.DataFrame | None = None) -> str:
     parts = {
         "versions": _versions(table),
         "repeats": _repeats(table),
+        "late": _late(table),
         "summary": "\n".join(_summary(table)),
         "targets": "\n".join(targets.lines(table)),
         "closer": "\n".join(_closer_peers(table)),
@@ -65,6 +66,15 @@ def _versions(table: pd.DataFrame) -> str:
 def _repeats(table: pd.DataFrame) -> str:
     counts = table.groupby("loop_s")["repeats"].max()
     return ", ".join(f"{count} of {loop_s:g} s" for loop_s, count in counts.items())
+
+
+def _late(table: pd.DataFrame) -> str:
+    """How many loads were themselves late and run again: Zeus' two answers are of the same loads."""
+    own = table[table["tool"] != PEERS[1]]
+    by_tool = own.groupby("tool")["thrown_away"].sum()
+    shares = ", ".join(f"{by_tool[tool]} of {tool}" for tool in TOOLS if by_tool.get(tool, 0))
+    thrown_away, kept = int(by_tool.sum()), int(own["repeats"].sum())
+    return f"{thrown_away} of {thrown_away + kept} loads were thrown away" + (f" ({shares})" if shares else "")
 
 
 def _lengths(table: pd.DataFrame) -> list[float]:

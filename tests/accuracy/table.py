@@ -22,12 +22,14 @@ COLUMNS = (
     "loop_s",
     "repeats",
     "answers",
+    "thrown_away",
     "median_error_percent",
     "typical_error_percent",
     "worst_error_percent",
     "reason",
 )
-"""``median`` is signed; ``typical`` is the median of the sizes; ``worst`` is the signed error of the largest size."""
+"""``thrown_away``: loads that were late themselves, and run again; ``median`` is signed;
+``typical`` is the median of the sizes; ``worst`` is the signed error of the largest size."""
 
 
 def summarise(loads: pd.DataFrame) -> pd.DataFrame:
@@ -58,14 +60,15 @@ def _by_tool(loads: pd.DataFrame) -> pd.DataFrame:
 
 def _row(profile: str, tool: str, loop_s: float, group: pd.DataFrame) -> tuple[object, ...]:
     errors = group["error"].dropna().to_numpy()
+    thrown_away = int(group["repeated"].sum())
     reasons = [str(reason) for reason in group["reason"].dropna() if reason]
     reason = max(set(reasons), key=reasons.count) if reasons else ""
     version = next((str(v) for v in group["version"].dropna() if v), "")
     if not len(errors):
-        return tool, version, profile, loop_s, len(group), 0, np.nan, np.nan, np.nan, reason
+        return tool, version, profile, loop_s, len(group), 0, thrown_away, np.nan, np.nan, np.nan, reason
     worst = errors[np.argmax(np.abs(errors))]
     spread = (float(np.median(errors)), float(np.median(np.abs(errors))), float(worst))
-    return tool, version, profile, loop_s, len(group), len(errors), *spread, reason
+    return tool, version, profile, loop_s, len(group), len(errors), thrown_away, *spread, reason
 
 
 def cell(table: pd.DataFrame, tool: str, profile: str, loop_s: float) -> pd.Series | None:

@@ -35,4 +35,5 @@ class CodeCarbon:
 
 
 if __name__ == "__main__":
-    watch(CodeCarbon(Load()).measure, version("codecarbon"))
+    board = Load()
+    watch(board, CodeCarbon(board).measure, version("codecarbon"))

@@ -9,15 +9,17 @@ from __future__ import annotations
 import math
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import energybench
 from accuracy.load import KERNEL_S, Estimate, Load, watch
 from energybench.analysis.joules import window_joules
+from energybench.analysis.rhythm import fit_rhythm, in_spans
+from energybench.analysis.stretches import ticks_of
 from energybench.bench import Bench, poll_window
 from energybench.calibrate import calibrate
 from energybench.clock import Clock, RealClock
@@ -39,7 +41,10 @@ ALWAYS_READY: Any = object()
 
 
 class StandInLoop:
-    """Iterations of ``KERNEL_S``, stamped by a thread as they pass, for a fixed time or until it is stopped."""
+    """Iterations of ``KERNEL_S``, stamped by a thread as they pass, for a fixed time or until it is stopped.
+
+    A stamp holds the time at which its last iteration was complete, as a CUDA event does, not when one looked.
+    """
 
     def __init__(self, load: Load, clock: Clock, loop_s: float) -> None:
         self._load, self._clock, self._loop_s = load, clock, loop_s
@@ -66,7 +71,8 @@ class StandInLoop:
             next_s = min(now_s + STAMP_S, begin_s + self._loop_s)
             self._halt.wait(next_s - now_s)
             now_s = self._clock.now_s()
-            self._stamps.append(Stamp(now_s, max(1, round((now_s - begin_s) / KERNEL_S))))
+            done = max(1, math.floor((now_s - begin_s) / KERNEL_S))
+            self._stamps.append(Stamp(begin_s + done * KERNEL_S, done))
         self._load.idle()
 
 
@@ -134,8 +140,16 @@ def bench_of(device: StandIn, *, calibrated: bool) -> Bench:
     )
 
 
-def measured(bench: Bench, loop_s: float) -> Estimate:
-    """Joules of one loop, as energybench finds them within the loop's time."""
+class Looped(NamedTuple):
+    """One loop of a run, and its exact joules."""
+
+    window: WindowRecord
+    readings: list[Reading]
+    truth_j: float
+
+
+def measured(bench: Bench, loop_s: float, run: list[Looped]) -> Callable[[], Estimate]:
+    """Measure one loop within the loop's time and keep it; what it says is found from the whole run, as in a report."""
     device, plan, readings = bench.device, bench.plan, list[Reading]()
     device.loop_s = loop_s
     kinds = bench.kinds
@@ -144,23 +158,38 @@ def measured(bench: Bench, loop_s: float) -> Estimate:
     flags = poll_window(bench, loop, readings, max(0.0, polling_s))
     stamps = loop.stop()
     window = WindowRecord(
-        number=0, kind="window", start_s=stamps[0].time_s, stop_s=stamps[-1].time_s, stamps=list(stamps), flags=flags
+        number=len(run),
+        kind="window",
+        start_s=stamps[0].time_s,
+        stop_s=stamps[-1].time_s,
+        stamps=list(stamps),
+        flags=flags,
     )
     bench.kinds = kinds
-    found = window_joules(window, readings, bench.sensor)
-    truth_j = device.truth_j(stamps[0].time_s, stamps[-1].time_s)
+    run.append(Looped(window, readings, device.truth_j(stamps[0].time_s, stamps[-1].time_s)))
+    return lambda: said(bench, run, window.number)
+
+
+def said(bench: Bench, run: Sequence[Looped], number: int) -> Estimate:
+    """Joules of one loop of a run."""
+    looped = run[number]
+    span = next(s for s in in_spans(loop.window for loop in run) if any(w.number == number for w in s))
+    rhythm = fit_rhythm([ticks_of(run[w.number].readings) for w in span])
+    found = window_joules(looped.window, looped.readings, bench.sensor, rhythm)
     if found.energy_per_iteration_j is None:
-        return Estimate(truth_j, None, found.reason)
-    return Estimate(truth_j, found.energy_per_iteration_j * stamps[-1].iterations)
+        return Estimate(looped.truth_j, None, found.reason)
+    return Estimate(looped.truth_j, found.energy_per_iteration_j * looped.window.stamps[-1][1])
 
 
 def main(knowledge: str) -> None:
     """Watch the board with what a calibration finds of it, or with what is assumed without one."""
     calibrated = knowledge == "calibrated"
     tool = "energybench" if calibrated else "energybench uncalibrated"
-    bench = bench_of(StandIn(Load(), RealClock()), calibrated=calibrated)
+    load = Load()
+    bench = bench_of(StandIn(load, RealClock()), calibrated=calibrated)
+    run: list[Looped] = []
     print(bench.sensor, file=sys.stderr)  # noqa: T201
-    watch(lambda loop_s: {tool: measured(bench, loop_s)}, energybench.__version__)
+    watch(load, lambda loop_s: {tool: measured(bench, loop_s, run)}, energybench.__version__)
 
 
 if __name__ == "__main__":

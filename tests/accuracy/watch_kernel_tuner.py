@@ -77,7 +77,7 @@ def main() -> None:
     load = Load()
     tuner, reason = tried(lambda: KernelTuner(load))
     refused = {TOOL: Estimate(0.0, None, reason)}
-    watch((lambda _: refused) if reason else tuner.measure, version("kernel-tuner"))
+    watch(load, (lambda _: refused) if reason else tuner.measure, version("kernel-tuner"))
 
 
 if __name__ == "__main__":

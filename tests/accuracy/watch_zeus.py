@@ -46,4 +46,5 @@ class Zeus:
 
 
 if __name__ == "__main__":
-    watch(Zeus(Load()).measure, version("zeus"))
+    board = Load()
+    watch(board, Zeus(board).measure, version("zeus"))

@@ -1,0 +1,134 @@
+"""A counter that keeps a rhythm times its own stretches; of one that does not, no more is claimed than polls show."""
+
+import numpy as np
+import pytest
+
+from energybench.analysis.rhythm import Tick, fit_rhythm, in_spans
+from energybench.analysis.stretches import counter_stretch
+from energybench.journal import WindowRecord
+from energybench.readings import ENERGY, Reading
+from energybench.sensor import Counter, SensorProfile
+
+POLL_S = 1e-3
+LOAD_W = 250.0
+SENSOR = SensorProfile("test", "counter", (), Counter(0.1), "test")
+
+
+class Board:
+    """A counter whose tick k comes at phase + k period, early or late by ``jitter_s`` (standard deviation)."""
+
+    def __init__(self, seed, *, period_s=0.1, jitter_s=0.0, lost=0.0, length_s=90.0):
+        self.random = np.random.default_rng(seed)
+        count = int(length_s / period_s)
+        self.times_s = period_s * (self.random.random() + np.arange(count)) + self.random.normal(0, jitter_s, count)
+        self.times_s = np.sort(self.times_s[self.random.random(count) >= lost])
+
+    def seen(self, start_s, stop_s, coarse_s=0.05):
+        """Ticks of a window: sharp at both ends, coarse in between; and when they truly were."""
+        inside = np.flatnonzero((self.times_s > start_s) & (self.times_s < stop_s))
+        ticks = []
+        for k in inside:
+            width_s = POLL_S if k in (inside[0], inside[-1]) else coarse_s
+            if self.random.random() < 0.05:
+                width_s *= 4  # the poll came late
+            before_s = self.times_s[k] - self.random.random() * width_s
+            ticks.append(Tick(before_s, before_s + width_s, LOAD_W * self.times_s[k]))
+        return ticks, self.times_s[inside]
+
+    def windows(self, count=25, length_s=0.45, every_s=1.3):
+        starts = every_s * np.arange(count) + self.random.random(count)
+        return [self.seen(start_s, start_s + length_s) for start_s in np.sort(starts)]
+
+
+def judged(board):
+    """The rhythm, and of each window: relative error of the polls' length, of the rhythm's, and its half-width."""
+    windows = board.windows()
+    rhythm = fit_rhythm([ticks for ticks, _ in windows])
+    rows = []
+    for ticks, true_s in windows:
+        length_s = true_s[-1] - true_s[0]
+        polled = (ticks[-1].time_s - ticks[0].time_s) / length_s - 1
+        found = rhythm.length_s(ticks[0], ticks[-1]) if rhythm else None
+        rows.append((polled, found[0] / length_s - 1, found[1] / length_s) if found else (polled, np.nan, np.nan))
+    return rhythm, np.array(rows)
+
+
+@pytest.mark.parametrize("period_s", [0.1, 0.1037, 0.02])
+def test_a_regular_counter_times_its_stretches_a_hundred_times_better_than_polls(period_s):
+    rhythm, rows = judged(Board(1, period_s=period_s))
+    assert rhythm.low_s <= period_s <= rhythm.high_s
+    polled, found = np.sqrt(np.mean(rows[:, 0] ** 2)), np.sqrt(np.nanmean(rows[:, 1] ** 2))
+    # Each end is a millisecond open, and some four: over 0.3 to 0.4 s, 0.1 to 0.4 %.
+    assert 1e-3 < polled < 6e-3
+    assert found < polled / 100
+    assert np.isfinite(rows[:, 1]).mean() > 0.9
+
+
+@pytest.mark.parametrize("jitter_s", [0.0, 3e-5, 1e-4, 3e-4])
+def test_what_is_claimed_holds_however_irregular_the_ticks_are(jitter_s):
+    held = total = 0
+    for seed in range(25):
+        _, rows = judged(Board(seed, jitter_s=jitter_s))
+        known = np.isfinite(rows[:, 1])
+        held += np.count_nonzero(np.abs(rows[known, 1]) <= rows[known, 2])
+        total += np.count_nonzero(known)
+    assert total > 200
+    # Errors of one board are correlated, so no binomial bound; but 95 % that hold in under 90 % would be false.
+    assert held / total > 0.9
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ticks_without_a_rhythm_have_none(seed):
+    random = np.random.default_rng(seed)
+    board = Board(seed)
+    board.times_s = np.cumsum(random.exponential(0.1, 900))
+    assert fit_rhythm([ticks for ticks, _ in board.windows()]) is None
+    assert fit_rhythm([ticks for ticks, _ in Board(seed, jitter_s=2e-3).windows()]) is None
+    assert fit_rhythm([]) is None
+    assert fit_rhythm([Board(seed).seen(1.0, 2.0)[0]]) is None, "two sharp ticks show no rhythm"
+
+
+def test_lost_ticks_and_polls_slower_than_the_counter_do_not_hide_a_rhythm():
+    assert judged(Board(3, lost=0.2))[0].period_s == pytest.approx(0.1, rel=1e-4)
+    board = Board(4, period_s=0.0097)
+    groups = []
+    for ticks, _ in board.windows():
+        between = [Tick(t - 0.0103, t, 0.0) for t in np.arange(ticks[0].after_s, ticks[-1].before_s, 0.0103)[1:]]
+        groups.append([ticks[0], *between, ticks[-1]])  # polled every 10.3 ms: some ticks fall together
+    assert fit_rhythm(groups).period_s == pytest.approx(0.0097, rel=1e-4)
+
+
+def test_a_tick_that_came_late_times_no_stretch():
+    board = Board(5)
+    rhythm = fit_rhythm([ticks for ticks, _ in board.windows()])
+    ticks, _ = board.seen(60.0, 61.0)
+    late = Tick(ticks[-1].before_s + 0.02, ticks[-1].after_s + 0.02, ticks[-1].value)
+    assert rhythm.length_s(ticks[0], ticks[-1]) is not None
+    assert rhythm.length_s(ticks[0], late) is None
+    blurred = Tick(ticks[-1].before_s - 0.11, ticks[-1].after_s + 0.01, ticks[-1].value)
+    assert rhythm.length_s(ticks[0], blurred) is None, "it may be either of two ticks"
+
+
+def readings(board, start_s, stop_s):
+    """Polls of a steady load, every millisecond at both ends and every 50 ms in between."""
+    polls = [*np.arange(start_s, start_s + 0.2, POLL_S), *np.arange(start_s + 0.2, stop_s - 0.15, 0.05)]
+    polls += [*np.arange(polls[-1] + POLL_S, stop_s, POLL_S * 1.037)]
+    shown = np.searchsorted(board.times_s, polls, side="right") - 1
+    return [Reading(t, ENERGY, LOAD_W * board.times_s[k]) for t, k in zip(polls, shown, strict=True)]
+
+
+def test_a_stretch_takes_the_rhythms_length_and_says_how_well_it_is_known():
+    board = Board(6)
+    window = WindowRecord(number=0, kind="window", stamps=[(40.0, 0), (41.0, 1000)])
+    rhythm = fit_rhythm([ticks for ticks, _ in board.windows()])
+    polled = counter_stretch(window, readings(board, 40.0, 41.0), SENSOR)
+    found = counter_stretch(window, readings(board, 40.0, 41.0), SENSOR, rhythm)
+    assert found.power_w == pytest.approx(LOAD_W, rel=2e-5)
+    assert abs(found.power_w / LOAD_W - 1) <= found.edge_halfwidth < polled.edge_halfwidth
+    assert found.stop_s - found.start_s == pytest.approx(round(found.stop_s - found.start_s, 1), rel=1e-4)
+
+
+def test_sessions_and_minutes_have_rhythms_of_their_own():
+    windows = [WindowRecord(number=n, kind="window", session=n // 3, start_s=25.0 * (n % 3)) for n in range(6)]
+    windows.append(WindowRecord(number=6, kind="window", session=1, start_s=70.0))
+    assert [[w.number for w in span] for span in in_spans(windows)] == [[0, 1, 2], [3, 4, 5], [6]]
