@@ -173,6 +173,7 @@ GROUP_SIZE: tuple[Column, ...] = (
     Column("measured_optimum", "", "group size with the least joules per inference", "measured"),
     Column("measured_set", "", "group sizes not distinguishable from it, space-separated", "measured"),
     Column("measured_optimum_per_mac", "", "group size with the least joules per MAC", "measured"),
+    Column("predicted_optimum", "", "group size with the least predicted joules, in a run of `predict`", "modelled"),
     Column("thesis_optimum", "", "the paper's thesis as reconstructed, divisor rule applied", "modelled"),
     Column("physical_optimum", "", "physical model on the machine sheet, divisor rule applied", "modelled"),
     Column("knee", "", "largest divisor below the roofline knee", "modelled"),

@@ -209,6 +209,7 @@ def group_size_rows(cases: pd.DataFrame) -> pd.DataFrame:
              **{k: first[k] for k in ("network", "channels", "size", "batch", "dtype")},
              "group_sizes": " ".join(str(g) for g in sorted(size_of)), "measured_optimum": best,
              "measured_set": " ".join(map(str, alike)), "measured_optimum_per_mac": per_mac, "thesis_optimum": 8,
+             "predicted_optimum": None,
              "physical_optimum": 4, "knee": 32 if first.dtype == "float16" else 4, "residual": 0.31}
         )  # fmt: skip
     return pd.DataFrame(rows)

@@ -1,5 +1,6 @@
 """Predictions: sums over kernels, the power limit, stated errors, and the step from one card to another."""
 
+import math
 from dataclasses import dataclass, replace
 
 import pytest
@@ -15,8 +16,12 @@ from energybench.analysis.predict import (
     predictions,
     transferred_latency_s,
 )
+from energybench.analysis.summary import summarize
 from energybench.cost import Operand, OperatorCost, conv2d_cost, elementwise_cost, matmul_cost
+from energybench.journal import load
 from energybench.machine import load_machine
+from energybench.prediction import predict_suite
+from energybench.suite import parse_suite
 
 H200 = load_machine("h200")
 CONV = conv2d_cost(N=1, C=64, H=56, W=56, K=64, R=3, S=3, padding=1)
@@ -109,3 +114,23 @@ def test_a_network_of_activations_only_takes_its_counted_passes_over_memory():
     seconds = network_latency_s(macs=0, activations=1e9, dtype="float16", machine=H200, efficiency=efficiency)
     bandwidth = efficiency.kernels["elementwise"]["float32"].bandwidth * H200.bandwidth_bytes_per_s
     assert seconds == pytest.approx(PASSES * 2e9 / bandwidth)
+
+
+GROUPED = """
+name: grouped
+baseline: g
+variants:
+  g: {layer: GroupConv2d, args: {channels: 64, kernel_size: 3, groups: 16}}
+  G: {layer: GroupConv2d, args: {channels: 64, kernel_size: 3, group_size: 16}, pair: g}
+input: [1, 64, 28, 28]
+analytic: group_size
+"""
+
+
+def test_a_modelled_optimum_is_called_predicted_and_its_ratio_has_a_verdict(tmp_path):
+    summary = summarize(load(predict_suite(parse_suite(GROUPED), H200, tmp_path / "run")))
+    (row,) = summary.group_size.to_dict("records")
+    joules = summary.cases.set_index("variant").energy_per_inference_j
+    assert row["predicted_optimum"] == (4 if joules["g"] < joules["G"] else 16)
+    assert row["measured_optimum"] is None or math.isnan(row["measured_optimum"])
+    assert set(summary.pairs.verdict) <= {"less", "more", "same"}

@@ -255,6 +255,26 @@ def _arguments(module: nn.Module) -> tuple[int, ...]:
     return {nn.Conv2d: (8, 8, 3, 1, 1), nn.BatchNorm2d: (8,)}.get(type(module), ())
 
 
+def test_attention_inside_torchs_own_module_is_counted_as_it_runs():
+    class SelfAttention(nn.Module):
+        def __init__(self, weights: bool) -> None:
+            super().__init__()
+            self.attention, self.weights = nn.MultiheadAttention(64, 4, batch_first=True), weights
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.attention(x, x, x, need_weights=self.weights)[0]
+
+    with torch.device("meta"):
+        x = torch.empty(2, 16, 64)
+        fused, apart = (trace(SelfAttention(w), [x], training=False).operators for w in (False, True))
+    (attention,) = [op for op in fused if op.name == "attention"]
+    assert attention.macs == 2 * 4 * 16 * 16 * (16 + 16)  # B heads T S (D + D)
+    assert attention.bytes == 4 * (2 * 16 * 64) * 4  # queries, keys, values, result; no scores
+    assert "softmax" not in [op.name for op in fused]
+    assert "softmax" in [op.name for op in apart]  # who asks for the weights gets them written out
+    assert F.scaled_dot_product_attention is torch._C._nn.scaled_dot_product_attention
+
+
 # --- identity ---
 
 

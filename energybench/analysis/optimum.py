@@ -37,7 +37,10 @@ def grouped_layer(operators: Sequence[OperatorCost]) -> GroupedLayer | None:
 def group_size_rows(
     run: Run, cases: pd.DataFrame, operators: Mapping[str, Sequence[OperatorCost]], machine: Machine | None
 ) -> list[dict[str, Any]]:
-    """Measured and analytic optimum for every comparison of a group-size study; empty for other studies."""
+    """Measured and analytic optimum for every comparison of a group-size study; empty for other studies.
+
+    The joules of a modelled run are one more model's: its optimum is called predicted, never measured.
+    """
     if run.record.analytic != "group_size":
         return []
     rows = []
@@ -49,7 +52,7 @@ def group_size_rows(
             continue
         sizes = [layer.group_size for work in distinct["work"] if (layer := layers[work]) is not None]
         first = next(layer for layer in layers.values() if layer is not None)
-        rows.append(_row(str(comparison), texts, distinct, sizes, first, machine))
+        rows.append(_row(str(comparison), texts, distinct, sizes, first, machine, run.origin))
     return rows
 
 
@@ -78,6 +81,7 @@ def _row(
     sizes: Sequence[int],
     layer: GroupedLayer,
     machine: Machine | None,
+    origin: str,
 ) -> dict[str, Any]:
     case = distinct.iloc[0]
     joules = distinct["energy_per_inference_j"].astype(float).tolist()
@@ -96,6 +100,8 @@ def _row(
         "dtype": case["dtype"],
         "group_sizes": " ".join(map(str, sorted(sizes))),
     }
+    if measured is not None and origin == "modelled":
+        row["predicted_optimum"], measured = measured.group_size, None
     if measured is not None:
         row["measured_optimum"] = measured.group_size
         row["measured_set"] = " ".join(map(str, measured.indistinguishable))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from energybench.analysis.book import Book, Row
 from energybench.analysis.case_rows import energy_columns, finite, latency_interval, ratio_columns
@@ -142,7 +143,10 @@ def _pair_row(book: Book, cases: Sequence[CaseRecord], others: Sequence[CaseReco
     decisive = energy or latency
     if decisive is not None:
         row["smallest_difference"] = finite(decisive.smallest_difference)
-        row["verdict"] = verdict(decisive.interval)
+        ratio = decisive.interval
+        # a model repeats exactly: its ratio is the whole interval
+        exact = replace(ratio, low=ratio.estimate, high=ratio.estimate)
+        row["verdict"] = verdict(exact if book.provenance == "modelled" else ratio)
     return row
 
 

@@ -129,7 +129,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, measure: Measure, optimum: Mapping[Any,
     log_axis(ax, measure.unit, axis="y", ticks=4)
     _mark_models(ax, optimum)
     if measure is ENERGY:
-        _mark_measured(ax, curve, optimum)
+        _mark_least(ax, curve, optimum)
 
 
 def _size_axis(ax: Axes, sizes: Any) -> None:
@@ -142,10 +142,11 @@ def _size_axis(ax: Axes, sizes: Any) -> None:
     ax.set_xlim(min(sizes) / 1.6, max(sizes) * 1.6)
 
 
-def _mark_measured(ax: Axes, curve: pd.Series, optimum: Mapping[Any, Any]) -> None:
+def _mark_least(ax: Axes, curve: pd.Series, optimum: Mapping[Any, Any]) -> None:
     """A ring around the least joules, a band over the group sizes that may be as good."""
-    best = optimum.get("measured_optimum")
-    if best is None or pd.isna(best) or int(best) not in curve.index:
+    found = (optimum.get(column) for column in ("measured_optimum", "predicted_optimum"))
+    best = next((size for size in found if size is not None and not pd.isna(size)), None)
+    if best is None or int(best) not in curve.index:
         return
     alike = [int(g) for g in str(optimum.get("measured_set") or "").split()] or [int(best)]
     ax.axvspan(min(alike) / 1.19, max(alike) * 1.19, color=FOAM, alpha=0.8, linewidth=0, zorder=0)

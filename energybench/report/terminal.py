@@ -29,7 +29,12 @@ REASONS_AT_MOST = 3
 PROSE_WIDTH = 110
 """Sentences are hard to read on longer lines."""
 ASCII = str.maketrans({"±": "+-", "µ": "u", "×": "x", "–": "-", "−": "-", "…": "...", "Σ": "sum", "≤": "<=", "·": "-"})
-MODELS = (("thesis", "thesis_optimum"), ("physical", "physical_optimum"), ("knee", "knee"))
+MODELS = (
+    ("predicted", "predicted_optimum"),
+    ("thesis", "thesis_optimum"),
+    ("physical", "physical_optimum"),
+    ("knee", "knee"),
+)
 
 
 def print_summary(summary: Summary) -> None:
@@ -122,35 +127,31 @@ def _group_size_lines(summary: Summary) -> Iterator[str]:
     if rows.empty:
         return
     yield ""
-    modelled = summary.run.origin == "modelled"
     measured = rows[rows["measured_optimum"].notna()]
     if len(rows) <= SHAPES_AT_MOST:
         yield "optimum group size (in brackets: may be as good)"
         lines = []
         for row in rows.to_dict("records"):
             shape = f"C={row['channels']:g} {row['size']:g}x{row['size']:g}, batch {row['batch']:g}"
-            lines.append(f"  {shape}, {plain(row['dtype'], 12)}: {', '.join(_optima(row, modelled=modelled))}")
+            lines.append(f"  {shape}, {plain(row['dtype'], 12)}: {', '.join(_optima(row))}")
         yield from dict.fromkeys(lines)  # networks that share a shape share its optimum
         return
     if len(measured):
         counts = sorted(Counter(int(v) for v in measured["measured_optimum"]).items(), key=lambda item: -item[1])
         common = ", ".join(f"G={size} in {count}" for size, count in counts[:4])
-        least = "least predicted joules" if modelled else "least joules"
-        yield f"optimum group size, {least}: {common} of {len(measured)} shapes"
+        yield f"optimum group size, least joules: {common} of {len(measured)} shapes"
         hits = [f"{name} {_hits(measured, column)}" for name, column in MODELS if measured[column].notna().any()]
-        if hits and not modelled:
+        if hits:
             yield f"  model's choice as good as the measured one: {', '.join(hits)}"
     else:
         chosen = [f"{name} {_common(rows[column])}" for name, column in MODELS if rows[column].notna().any()]
         yield f"optimum group size, modelled: {', '.join(chosen)}"
 
 
-def _optima(row: Mapping[Any, Any], *, modelled: bool) -> Iterator[str]:
+def _optima(row: Mapping[Any, Any]) -> Iterator[str]:
     if not pd.isna(row["measured_optimum"]):
-        alike = "" if modelled else plain(row["measured_set"] or "")
-        yield f"{'predicted' if modelled else 'measured'} {row['measured_optimum']:g}" + (
-            f" ({alike})" if " " in alike else ""
-        )
+        alike = plain(row["measured_set"] or "")
+        yield f"measured {row['measured_optimum']:g}" + (f" ({alike})" if " " in alike else "")
     for name, column in MODELS:
         if not pd.isna(row[column]):
             yield f"{name} {row[column]:g}"

@@ -8,7 +8,8 @@ their gradients are counted as the operators they decompose into.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -148,7 +149,11 @@ class _Recorder(TorchDispatchMode):
 
 
 class _Fused(TorchFunctionMode):
-    """Takes functions that devices run as one kernel before they decompose."""
+    """Takes functions that devices run as one kernel before they decompose.
+
+    A function of torch's that calls such a one hides it, because torch takes the mode off while it is inside: there the
+    name it calls is bound to the mode for as long.
+    """
 
     def __init__(self, recorder: _Recorder) -> None:
         super().__init__()
@@ -163,6 +168,9 @@ class _Fused(TorchFunctionMode):
     ) -> Any:
         keywords = dict(kwargs or {})
         form = _FUSED.get(func)
+        if func is F.multi_head_attention_forward:
+            with self._unhidden("scaled_dot_product_attention"):
+                return func(*args, **keywords)
         if form is None or self._recorder.paused:
             return func(*args, **keywords)
         line = f"{func.__name__} {_described((args, keywords))}"
@@ -173,6 +181,16 @@ class _Fused(TorchFunctionMode):
             self._recorder.paused = False
         self._recorder.note(line, [form(result, *args, **keywords)], (args, keywords))
         return result
+
+    @contextmanager
+    def _unhidden(self, name: str) -> Iterator[None]:
+        """Bind a function of ``torch.nn.functional`` to the mode while another one that calls it runs."""
+        plain = getattr(F, name)
+        setattr(F, name, lambda *args, **keywords: self.__torch_function__(plain, (), args, keywords))
+        try:
+            yield
+        finally:
+            setattr(F, name, plain)
 
 
 class _Memory:
