@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import math
 import sys
 
 import pandas as pd
@@ -69,10 +70,12 @@ def test_a_wide_terminal_holds_more() -> None:
 def test_a_prediction_says_so_and_compares_no_model_with_itself() -> None:
     summary = example_summary(full=True, simulated=False)
     record = summary.run.record.model_copy(update={"modelled": {"work": {}}})
-    text = render_summary(dataclasses.replace(summary, run=dataclasses.replace(summary.run, record=record)))
+    sizes = summary.group_size.assign(predicted_optimum=summary.group_size.measured_optimum, measured_optimum=math.nan)
+    run = dataclasses.replace(summary.run, record=record)
+    text = render_summary(dataclasses.replace(summary, run=run, group_size=sizes))
     assert "\nMODELLED: nothing was measured\n" in text
     assert "Predicted: at matched MACs" in text
-    assert "least predicted joules" in text
+    assert "optimum group size, modelled: predicted G=" in text
     assert "as good as the measured" not in text
 
 
