@@ -70,6 +70,12 @@ FLAGS: dict[str, Flag] = {
             "gone on with although suite, device or software had changed",
             "run.json says what (forced); measure again with --fresh",
         ),
+        Flag(
+            "power-smoothing",
+            "w",
+            "the driver smooths power (a floor, slow ramps): idle is artificial, so there are no dynamic joules",
+            "turn power smoothing off (an administrator can), or quote total joules",
+        ),
         Flag("idle-unsettled", "i", "idle power did not come to rest", "dynamic joules are rough; use the total"),
         Flag("idle-once", "i", "idle was measured only before, not after", "let the run finish"),
         Flag(

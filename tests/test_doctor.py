@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from fakenvml.boards import STEADY, board, virtual
 from fakenvml.build import FakeNvml
 from fakenvml.inside import Fake
 
+from energybench.cli import main
 from energybench.clock import VirtualClock
 from energybench.devices import DeviceFacts
 from energybench.devices.simulated import SimulatedDevice
@@ -46,6 +48,10 @@ CONFIGS = {
     "library": f"fault nvmlInitWithFlags return=18\n{h100()}",
     "permission": f"fault nvmlInitWithFlags return=4\n{h100()}",
     "other board": h100("uuid GPU-other"),
+    "mps": h100("process mps 42"),
+    "smoothed": h100("field 251 1"),
+    "not smoothed": h100("field 251 0"),
+    "renumbered": virtual("device\npower from 0 90\n") + board(PROFILES["h100"], STEADY, settings=("uuid GPU-cuda",)),
     "nothing": virtual("device\npower from 0 250\n"),
 }
 
@@ -61,11 +67,13 @@ def examined(configs: dict[str, str]) -> dict[str, Any]:
         fake = Fake()
         fake.reconfigure(config)
         facts = (
-            DeviceFacts("cuda:0", "NVIDIA H100", uuid="GPU-cuda", pci_bus_id=None) if name == "other board" else None
+            DeviceFacts("cuda:0", "NVIDIA H100", uuid="GPU-cuda", pci_bus_id=None)
+            if name in ("other board", "renumbered")
+            else None
         )
 
-        def opened(fake: Fake = fake) -> Any:
-            meter = open_meter("nvml", clock=fake)
+        def opened(fake: Fake = fake, name: str = name) -> Any:
+            meter = open_meter("nvml", clock=fake, device_uuid="GPU-cuda" if name == "renumbered" else None)
             fake.sleep_until(5.0)
             return meter
 
@@ -102,7 +110,8 @@ def test_a_healthy_board_only_wants_a_calibration(seen: dict[str, Any]) -> None:
     ("name", "topic", "what", "remedy"),
     [
         ("mig", "energy", "MIG is enabled", "nvidia-smi -mig 0"),
-        ("vgpu", "energy", "the board is shared", ""),
+        ("vgpu", "energy", "the board is shared", "a whole board"),
+        ("mps", "energy", "MPS shares this board (the driver lists 1 MPS client)", "quit | nvidia-cuda-mps-control"),
         ("library", "meter", "NVML does not start", "reboot"),
         ("permission", "meter", "NVML does not start", "/dev/nvidia"),
         ("lost", "lost", "the board is lost", "dmesg"),
@@ -134,6 +143,7 @@ def test_what_makes_energy_impossible_is_a_fault_with_a_remedy(
         ("throttled", "clocks", "hardware slowdown for heat"),
         ("throttled", "heat", "88 degrees"),
         ("no persistence", "settings", "persistence mode is off"),
+        ("smoothed", "settings", "the driver smooths this board's power"),
         ("frozen", "readings", "the energy counter did not move"),
         ("zeros", "readings", "impossible"),
     ],
@@ -148,6 +158,35 @@ def test_what_makes_energy_doubtful_is_a_warning_with_a_remedy(
     assert warnings[0]["why"]
     assert warnings[0]["remedy"]
     assert "to heed first" in found["page"]
+
+
+def test_every_warning_and_every_fault_says_why_it_matters_and_what_to_do(seen: dict[str, Any]) -> None:
+    grave = [(name, f) for name, found in seen.items() for f in found["findings"] if f["level"] in ("warning", "fault")]
+    assert len(grave) > 20
+    for name, finding in grave:
+        assert finding["why"], (name, finding)
+        assert finding["remedy"], (name, finding)
+
+
+def test_power_smoothing_is_asked_for_and_a_board_without_it_says_so(seen: dict[str, Any]) -> None:
+    (off,) = [f for f in findings(seen["not smoothed"], "settings", "ok") if "smoothing" in f["what"]]
+    assert off["what"] == "power smoothing is off"
+    (without,) = [f for f in findings(seen["healthy"], "settings", "ok") if "smoothing" in f["what"]]
+    assert without["what"] == "no power smoothing that the driver knows of (Not Supported (code 3))"
+
+
+def test_cudas_number_and_nvmls_are_held_against_each_other(seen: dict[str, Any]) -> None:
+    (note,) = [f for f in findings(seen["renumbered"], "board", "note") if "number" in f["what"]]
+    assert note["what"] == "CUDA's number 0 is number 1 to NVML and nvidia-smi"
+    assert note["remedy"] == "name the board by its UUID: --gpu GPU-cuda"
+
+
+def test_hidden_gpus_are_a_finding_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    done = CliRunner().invoke(main, ["doctor", "--gpu", "0"])
+    assert done.exit_code == 3
+    assert "FAULT    PyTorch sees no usable CUDA GPU" in done.output
+    assert "unset CUDA_VISIBLE_DEVICES" in done.output
 
 
 def test_a_changed_power_limit_is_worth_a_note(seen: dict[str, Any]) -> None:
@@ -220,13 +259,11 @@ def test_no_meter_at_all_says_why() -> None:
     assert diagnosis.of("energy")[0].remedy == "another board"
 
 
-def test_the_surroundings_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "control").write_text("")
-    monkeypatch.setenv("CUDA_MPS_PIPE_DIRECTORY", str(tmp_path))
+def test_the_surroundings_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
     around = Surroundings.here()
-    assert around == Surroundings("1", None, True)
+    assert around == Surroundings("1", None)
 
 
 def test_a_refused_opening_is_the_first_finding() -> None:

@@ -109,6 +109,15 @@ def test_a_board_that_is_lost_mid_run_keeps_latency_and_says_so(tmp_path, fake_n
             assert row["reason"].startswith("no joules")
 
 
+def test_an_mps_daemon_refuses_joules_with_the_reason_and_the_remedy(tmp_path, fake_nvml, monkeypatch):
+    (tmp_path / "control").touch()
+    monkeypatch.setenv("CUDA_MPS_PIPE_DIRECTORY", str(tmp_path))
+    done = run(tmp_path, fake_nvml.library, board(quiet("h100"), STEADY))
+    assert done.returncode == 3
+    assert "MPS shares this board" in done.stderr
+    assert "nvidia-cuda-mps-control" in done.stderr
+
+
 def test_mig_refuses_joules_with_the_reason(tmp_path, fake_nvml):
     done = run(tmp_path, fake_nvml.library, board(quiet("h100"), STEADY, settings=("mig 1",)))
     assert done.returncode == 3

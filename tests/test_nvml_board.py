@@ -75,7 +75,12 @@ def test_a_machine_without_the_library_is_told_to_install_the_driver(fake_nvml: 
 
 @pytest.mark.parametrize(
     ("setting", "because"),
-    [("mig 1", "MIG is enabled"), ("virtualization 2", "vGPU guest"), ("virtualization 3", "vGPU host")],
+    [
+        ("mig 1", "MIG is enabled"),
+        ("virtualization 2", "vGPU guest"),
+        ("virtualization 3", "vGPU host"),
+        ("process mps 42", "1 MPS client"),
+    ],
 )
 def test_shared_boards_refuse_joules(fake_nvml: FakeNvml, setting: str, because: str) -> None:
     found = fake_nvml.run(scenes.probed, virtual(board(PROFILES["h100"], STEADY, settings=(setting,))))
@@ -83,6 +88,26 @@ def test_shared_boards_refuse_joules(fake_nvml: FakeNvml, setting: str, because:
     assert found["values"] == {}
     assert because in found["energy_reason"]
     assert "--meter none" in found["energy_reason"]
+
+
+def test_an_mps_daemon_whose_pipes_are_here_refuses_joules(fake_nvml: FakeNvml, tmp_path: Path) -> None:
+    (tmp_path / "control").touch()
+    environment = {"CUDA_MPS_PIPE_DIRECTORY": str(tmp_path)}
+    found = fake_nvml.run(scenes.probed, H100, environment=environment)
+    assert found["kinds"] == []
+    assert "MPS shares this board (its daemon has its pipes in CUDA_MPS_PIPE_DIRECTORY)" in found["energy_reason"]
+    (tmp_path / "nvidia-cuda-mps-control.pid").write_text(f"{os.getpid()}\n")
+    assert fake_nvml.run(scenes.probed, H100, environment=environment)["kinds"] == []
+    (tmp_path / "nvidia-cuda-mps-control.pid").write_text(f"{2**22 + 1}\n")  # above the kernel's highest pid
+    assert fake_nvml.run(scenes.probed, H100, environment=environment)["kinds"] != []
+
+
+@pytest.mark.parametrize(
+    ("setting", "smoothed"), [("field 251 1", True), ("field 251 0", False), ("field 300 1", True)]
+)
+def test_power_smoothing_is_read_from_its_fields(fake_nvml: FakeNvml, setting: str, smoothed: bool) -> None:
+    found = fake_nvml.run(scenes.probed, virtual(board(PROFILES["h100"], STEADY, settings=(setting,))))
+    assert found["described"]["power_smoothing"] is smoothed
 
 
 def test_the_description_is_complete_and_names_what_is_missing(fake_nvml: FakeNvml) -> None:
@@ -99,7 +124,8 @@ def test_the_description_is_complete_and_names_what_is_missing(fake_nvml: FakeNv
     assert described["compute_mode"] == "exclusive process"
     assert described["mig"] is False
     assert described["binding"].startswith("nvidia-ml-py ")
-    assert described["missing"] == {"vbios": "Not Supported (code 3)"}
+    assert described["missing"] == dict.fromkeys(("vbios", "power_smoothing"), "Not Supported (code 3)")
+    assert described["nvml_index"] == 0
     assert Path.home().name not in json.dumps(described)
 
 

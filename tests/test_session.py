@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -107,6 +108,19 @@ def test_idle_is_measured_before_and_after_and_agrees_with_the_board(tmp_path):
             assert row["dynamic_energy_per_inference_j"] == pytest.approx(dynamic)
         else:
             assert math.isnan(row["dynamic_energy_per_inference_j"]), "too close to idle to be told from it"
+
+
+def test_dynamic_joules_are_refused_where_the_driver_smooths_power(tmp_path):
+    folder, _ = measured(tmp_path)
+    run = load(folder)
+    smoothed = replace(
+        run, record=run.record.model_copy(update={"meter": {**run.record.meter, "power_smoothing": True}})
+    )
+    before, after = summarize(run).cases, summarize(smoothed).cases
+    assert before["dynamic_energy_per_inference_j"].notna().any()
+    assert after["dynamic_energy_per_inference_j"].isna().all()
+    assert after["energy_per_inference_j"].tolist() == before["energy_per_inference_j"].tolist()
+    assert after["flags"].str.split().apply(lambda flags: "power-smoothing" in flags).all()
 
 
 @pytest.mark.parametrize("after", [1, 7, 20])

@@ -40,6 +40,7 @@ class Book:
         self.observer = observer_of(run)
         self.sensor = sensor_of(run)
         self.foreign = {flag for w in run.windows for flag in w.flags if flag.startswith("foreign-")}
+        self.smoothed = run.record.meter.get("power_smoothing") is True
         self.machine = machine_of(run)
         self.operators = operators_of(run)
         self.by_place = {(c.comparison, c.variant): c for c in run.record.cases}

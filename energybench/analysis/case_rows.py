@@ -126,7 +126,7 @@ def energy_columns(book: Book, case: CaseRecord, energy: Interval | None, latenc
         row["energy_per_inference_high_j"] = energy.high / case.batch
     if book.idle is not None:
         row["idle_w"] = book.idle.power_w
-        if row["power_w"] > LOAD_OVER_IDLE * book.idle.power_w:
+        if not book.smoothed and row["power_w"] > LOAD_OVER_IDLE * book.idle.power_w:
             above_idle_j = per_iteration - book.idle.power_w * latency.estimate
             row["dynamic_energy_per_inference_j"] = above_idle_j / case.batch
     return row

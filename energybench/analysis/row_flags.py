@@ -38,6 +38,7 @@ def _of_the_run(book: Book) -> dict[str, bool]:
         "foreign-process": "foreign-process" in book.foreign,
         "foreign-unseen": "foreign-unseen" in book.foreign,
         "foreign-device": bool(book.record.meter.get("foreign_device")),
+        "power-smoothing": book.smoothed,
         "idle-once": book.idle is not None and book.idle.measurements < 2,
         "idle-unsettled": book.idle is not None and book.idle.unsettled,
         "unsettled": not quick and book.unsettled,

@@ -108,16 +108,27 @@ def calibrate(gpu: str | None, device: str | None, meter: str | None, quick: boo
 @click.option("--device", metavar="D", help="cuda:0, cpu, or sim:MACHINE. Default: the first usable GPU.")
 def doctor(gpu: str | None, device: str | None) -> None:
     """Is this device fit to be measured? Each finding with its remedy; exit status 3 when energy cannot be."""
+    from energybench.clock import RealClock
     from energybench.devices.open import open_device, open_named_meter
     from energybench.doctor import diagnose, diagnosis_lines, examine
+    from energybench.errors import DeviceError
+    from energybench.meters import open_meter
 
-    opened, notes = open_device(device_named(gpu, device))
-    for note in notes:
-        click.echo(note, err=True)
+    named = device_named(gpu, device)
     try:
-        found = diagnose(examine(opened.facts, lambda: open_named_meter(opened), opened.clock))
-    finally:
-        opened.close()
+        opened, notes = open_device(named)
+    except DeviceError as error:
+        if not (named or "cuda").startswith("cuda"):
+            raise
+        clock = RealClock()
+        found = diagnose(examine(None, lambda: open_meter("nvml", clock=clock), clock, refused=error))
+    else:
+        for note in notes:
+            click.echo(note, err=True)
+        try:
+            found = diagnose(examine(opened.facts, lambda: open_named_meter(opened), opened.clock))
+        finally:
+            opened.close()
     click.echo("\n".join(diagnosis_lines(found)))
     click.get_current_context().exit(0 if found.can_measure_energy else 3)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,10 +188,19 @@ def _best_device(seed: int, plugins: Sequence[str]) -> tuple[Device, tuple[str, 
         raise DeviceError(
             "an NVIDIA driver is loaded, but PyTorch cannot use it",
             why="measuring something else without being asked would mislead",
-            remedy="install a CUDA build of torch that fits the driver, or say --device cpu or --device sim:h200",
+            remedy=_hidden()
+            or "install a CUDA build of torch that fits the driver, or say --device cpu or --device sim:h200",
         )
     device = SimulatedDevice(DEFAULT_SIMULATION, seed=seed)
     return device, ("no NVIDIA driver here: simulating an H200 (--device cpu measures this machine)",)
+
+
+def _hidden() -> str:
+    """What to do about a ``CUDA_VISIBLE_DEVICES`` that shows no GPU; empty where it is not set so."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None or not (visible == "" or visible.startswith("-1")):
+        return ""
+    return f"CUDA_VISIBLE_DEVICES is {visible!r}, which hides every GPU: unset CUDA_VISIBLE_DEVICES, or set it to 0"
 
 
 def _cuda(which: str, seed: int, plugins: Sequence[str]) -> Device:
@@ -202,6 +212,7 @@ def _cuda(which: str, seed: int, plugins: Sequence[str]) -> Device:
         raise DeviceError(
             "PyTorch sees no usable CUDA GPU",
             where=f"cuda:{which}",
-            remedy="check nvidia-smi and that torch is a CUDA build; --device cpu and --device sim:h200 need none",
+            remedy=_hidden()
+            or "check nvidia-smi and that torch is a CUDA build; --device cpu and --device sim:h200 need none",
         )
     return CudaDevice(which, seed=seed, plugins=plugins)

@@ -46,7 +46,9 @@ def _driver(examination: Examination) -> Iterator[Finding]:
         if what:
             yield Finding("warning", "driver", what, "the wrong binding answers differently", f"pip {remedy}")
         else:
-            yield Finding("warning", "driver", str(warning))
+            yield Finding(
+                "warning", "driver", str(warning), "another board's joules would be billed", "check the board below"
+            )
 
 
 def _mapping(examination: Examination) -> Iterator[Finding]:
@@ -66,6 +68,16 @@ def _mapping(examination: Examination) -> Iterator[Finding]:
             "joules of another board would be printed",
             "name the board by its UUID: --gpu GPU-...",
         )
+    number, index = examination.number.partition(":")[2], board.get("nvml_index")
+    if number.isdigit() and index is not None:
+        same = int(number) == index
+        yield Finding(
+            "ok" if same else "note",
+            "board",
+            f"CUDA's number {number} is number {index} to NVML and nvidia-smi",
+            "a number means another board to nvidia-smi than to CUDA",
+            f"name the board by its UUID: --gpu {board.get('uuid', 'GPU-...')}",
+        )
     if around.visible_devices is not None and around.device_order != "PCI_BUS_ID":
         yield Finding(
             "note",
@@ -83,18 +95,14 @@ def _sharing(examination: Examination) -> Iterator[Finding]:
     virtual = board.get("virtualization")
     if virtual in ("none", "passthrough"):
         yield Finding("ok", "sharing", "a whole board" + (", passed through" if virtual == "passthrough" else ""))
-    if examination.surroundings.mps:
-        yield Finding(
-            "warning",
-            "sharing",
-            "an MPS daemon runs",
-            "power of all its clients is one number",
-            "stop it: `echo quit | nvidia-cuda-mps-control`",
-        )
     processes = state.processes if state else None
     if processes is None:
         yield Finding(
-            "note", "sharing", "whether others use the board cannot be seen", "their joules would be counted as yours"
+            "note",
+            "sharing",
+            "whether others use the board cannot be seen",
+            "their joules would be counted as yours",
+            "look at `nvidia-smi` on the host itself",
         )
     elif processes:
         shown = ", ".join(str(pid) for pid in processes[:5]) + (", ..." if len(processes) > 5 else "")
@@ -123,6 +131,18 @@ def _settings(examination: Examination) -> Iterator[Finding]:
         yield Finding("ok", "settings", "persistence mode is on")
     if board.get("compute_mode") == "prohibited":
         yield Finding("fault", "settings", "compute mode is prohibited", "nothing can run", "`sudo nvidia-smi -c 0`")
+    if board.get("power_smoothing"):
+        yield Finding(
+            "warning",
+            "settings",
+            "the driver smooths this board's power: it has a floor, and ramps slowly",
+            "idle is not idle, so that dynamic joules are refused; changes of power reach the sensor late",
+            "ask the administrator to turn power smoothing off, or quote total joules only",
+        )
+    elif "power_smoothing" in board:
+        yield Finding("ok", "settings", "power smoothing is off")
+    elif why_not := board.get("missing", {}).get("power_smoothing"):
+        yield Finding("ok", "settings", f"no power smoothing that the driver knows of ({why_not})")
     if "ecc" in board:
         yield Finding("ok", "settings", f"ECC is {'on' if board['ecc'] else 'off'}")
 

@@ -23,7 +23,9 @@ def diagnose(examination: Examination) -> Diagnosis:
 
 
 def _findings(examination: Examination) -> Iterator[Finding]:
-    failure = examination.failure
+    refused, failure = examination.refused, examination.failure
+    if refused is not None:
+        yield Finding("fault", "device", str(refused.what), refused.why or "nothing can run on it", refused.remedy)
     if failure is not None:
         topic = "meter" if examination.capabilities is None else "lost"
         yield Finding("fault", topic, failure.what, failure.why or _WITHOUT, failure.remedy)

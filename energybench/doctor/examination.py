@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from energybench.clock import Clock
-from energybench.errors import MeterError
+from energybench.errors import DeviceError, MeterError
 from energybench.meters import BoardState, Capabilities, Meter, MeterFault
 from energybench.readings import Reading
 from energybench.sensor import SensorProfile
+from energybench.sensor.store import stored
 
 if TYPE_CHECKING:
     from energybench.devices import DeviceFacts
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 WATCH_S = 1.5
 """Three ticks of the slowest board: long enough to see whether its counter moves."""
 WATCH_POLLS = 60
-MPS_PIPES = "/tmp/nvidia-mps"  # noqa: S108  (where MPS puts its pipes unless told otherwise: NVIDIA MPS documentation)
 
 
 @dataclass(frozen=True)
@@ -30,20 +29,15 @@ class Surroundings:
     Attributes:
         visible_devices: ``CUDA_VISIBLE_DEVICES``; None where unset.
         device_order: ``CUDA_DEVICE_ORDER``; None where unset.
-        mps: whether an MPS daemon has its pipes here.
     """
 
     visible_devices: str | None = None
     device_order: str | None = None
-    mps: bool = False
 
     @classmethod
     def here(cls) -> Surroundings:
         """As they are now."""
-        pipes = Path(os.environ.get("CUDA_MPS_PIPE_DIRECTORY") or MPS_PIPES)
-        return cls(
-            os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("CUDA_DEVICE_ORDER"), (pipes / "control").exists()
-        )
+        return cls(os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("CUDA_DEVICE_ORDER"))
 
 
 @dataclass(frozen=True)
@@ -65,6 +59,8 @@ class Examination:
 
     Attributes:
         device: name and title; empty where no device could be opened.
+        refused: why it could not; None where it could.
+        number: what CUDA calls it: ``cuda:0``; empty where it is no CUDA device.
         uuid: the working device's, as CUDA tells it; None where it has none.
         pci_bus_id: the same.
         failure: why there is no meter, or why it was lost; None while all went well.
@@ -78,6 +74,8 @@ class Examination:
     """
 
     device: str = ""
+    refused: DeviceError | None = None
+    number: str = ""
     uuid: str | None = None
     pci_bus_id: str | None = None
     failure: MeterError | None = None
@@ -99,6 +97,7 @@ def examine(
     uncalibrated: str = "",
     surroundings: Surroundings | None = None,
     watch_s: float = WATCH_S,
+    refused: DeviceError | None = None,
 ) -> Examination:
     """Open the meter, ask it everything once, watch it for a moment, and close it.
 
@@ -106,18 +105,21 @@ def examine(
         facts: of the working device; None where it could not be opened.
         opened: opens the meter; its refusal is a finding.
         clock: times the watch, which lasts ``watch_s``.
-        sensor: what is known of the sensor; ``uncalibrated`` says why no calibration is in force.
-        uncalibrated: as above.
+        sensor: what is known of the sensor; None asks the store of calibrations.
+        uncalibrated: why no calibration is in force.
         surroundings: None for those of this process.
         watch_s: as above.
+        refused: why the device could not be opened.
     """
     about: dict[str, Any] = {
         "surroundings": surroundings or Surroundings.here(),
         "sensor": sensor,
         "uncalibrated": uncalibrated,
+        "refused": refused,
     }
     if facts is not None:
         about |= {"device": f"{facts.title} ({facts.name})", "uuid": facts.uuid, "pci_bus_id": facts.pci_bus_id}
+        about["number"] = facts.name if facts.name.startswith("cuda:") else ""
     try:
         meter = opened()
     except MeterError as error:
@@ -126,12 +128,19 @@ def examine(
         about["described"] = meter.describe()
         about["state"] = meter.state(processes=True)
         about["capabilities"] = meter.probe()
+        if sensor is None and about["described"].get("uuid"):
+            about |= _calibration(about["described"], about["capabilities"])
         about["watch"] = _watched(meter, clock, watch_s)
         return Examination(**about)
     except MeterFault as fault:
         return Examination(**about, failure=fault)
     finally:
         meter.close()
+
+
+def _calibration(board: Mapping[str, Any], capabilities: Capabilities) -> dict[str, Any]:
+    known = stored(str(board["uuid"]), str(board.get("driver", "")), capabilities.kinds)
+    return {"sensor": known.profile, "uncalibrated": known.reason}
 
 
 def _watched(meter: Meter, clock: Clock, length_s: float) -> Watch:

@@ -26,8 +26,8 @@ from energybench.meters.nvml_board import (
     power_limit_w,
     refusal_text,
     start_nvml,
-    why_no_energy,
 )
+from energybench.meters.sharing import power_smoothing, why_no_energy
 from energybench.readings import ENERGY, POWER, POWER_AVERAGE, POWER_INSTANT, Reading
 
 _FIELD_ENERGY, _FIELD_AVERAGE, _FIELD_INSTANT = 83, 185, 186  # NVML_FI_DEV_..., nvml.h
@@ -127,7 +127,9 @@ class NvmlMeter:
         reason = why_no_energy(self._nvml, self._handle)
         if not reason and not chosen:
             said = "; ".join(f"{source}: {refusal}" for source, refusal in refused.items())
-            reason = f"this board answers neither power nor energy ({said}); measure time only with --meter none"
+            reason = (
+                f"this board answers neither power nor energy ({said}); try a newer driver, or --meter none: time only"
+            )
         module = covers_module(self._nvml, self._handle) or any(source.module for source in chosen.values())
         self._active = [] if reason else list(chosen.values())
         return Capabilities(
@@ -161,7 +163,9 @@ class NvmlMeter:
 
     def describe(self) -> dict[str, Any]:
         """Driver, board, firmware, limits, modes."""
-        return {"meter": self.name, **board_identity(self._nvml, self._handle), "warnings": list(self._warnings)}
+        smoothing = {"power_smoothing": lambda: power_smoothing(self._nvml, self._handle)}
+        identity = board_identity(self._nvml, self._handle, smoothing)
+        return {"meter": self.name, **identity, "warnings": list(self._warnings)}
 
     def close(self) -> None:
         """Shut NVML down; it counts how often it was started."""

@@ -7,7 +7,7 @@ not answer becomes a reason, never a number.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -33,8 +33,7 @@ _BRANDS = {0: "unknown", 1: "Quadro", 2: "Tesla", 3: "NVS", 4: "GRID", 5: "GeFor
 _BRANDS |= {9: "vCS", 10: "vWS", 11: "Cloud Gaming", 12: "Quadro RTX", 13: "NVIDIA RTX", 14: "NVIDIA"}
 _BRANDS |= {15: "GeForce RTX", 16: "Titan RTX"}
 _COMPUTE_MODES = {0: "default", 1: "exclusive thread", 2: "prohibited", 3: "exclusive process"}
-_VIRTUALIZATION = {0: "none", 1: "passthrough", 2: "vGPU guest", 3: "vGPU host", 4: "vSGA host"}
-_SHARED = {2, 3, 4}
+VIRTUALIZATION = {0: "none", 1: "passthrough", 2: "vGPU guest", 3: "vGPU host", 4: "vSGA host"}
 _SM_CLOCK, _MEMORY_CLOCK, _GPU_TEMPERATURE = 1, 2, 0
 _THROTTLE_FIELDS = (74, 75, 269, 270, 271)  # SW power cap, thermal; from driver 570 on SW thermal, HW thermal, HW brake
 
@@ -93,25 +92,14 @@ def find_board(nvml: Any, uuid: str | None, pci_bus_id: str | None) -> tuple[Any
     )
 
 
-def why_no_energy(nvml: Any, handle: Any) -> str:
-    """Why joules of this board would not be ours alone; empty where they would be."""
-    mig, _ = _answer(nvml, lambda: nvml.nvmlDeviceGetMigMode(handle)[0])
-    if mig == 1:
-        return (
-            "MIG is enabled: power and energy exist for the whole board only, not for a slice; "
-            "try `sudo nvidia-smi -mig 0`, or measure time only with --meter none"
-        )
-    mode, _ = _answer(nvml, lambda: nvml.nvmlDeviceGetVirtualizationMode(handle))
-    if mode in _SHARED:
-        return (
-            f"the board is shared ({_VIRTUALIZATION[mode]}): its power is that of all guests; "
-            "use a whole board (passthrough), or measure time only with --meter none"
-        )
-    return ""
+def board_identity(nvml: Any, handle: Any, further: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+    """Driver, board, firmware, limits and modes; ``missing`` holds the reasons for what is not there.
 
-
-def board_identity(nvml: Any, handle: Any) -> dict[str, Any]:
-    """Driver, board, firmware, limits and modes; ``missing`` holds the reasons for what is not there."""
+    Args:
+        nvml: the binding.
+        handle: of the board.
+        further: queries to ask like these, by name.
+    """
     watts = _from_milli
     queries: dict[str, Callable[[], Any]] = {
         "driver": nvml.nvmlSystemGetDriverVersion,
@@ -133,12 +121,14 @@ def board_identity(nvml: Any, handle: Any) -> dict[str, Any]:
         "mig": lambda: bool(nvml.nvmlDeviceGetMigMode(handle)[0]),
         "ecc": lambda: bool(nvml.nvmlDeviceGetEccMode(handle)[0]),
         "compute_mode": lambda: _named(_COMPUTE_MODES, nvml.nvmlDeviceGetComputeMode(handle)),
-        "virtualization": lambda: _named(_VIRTUALIZATION, nvml.nvmlDeviceGetVirtualizationMode(handle)),
+        "virtualization": lambda: _named(VIRTUALIZATION, nvml.nvmlDeviceGetVirtualizationMode(handle)),
+        "nvml_index": lambda: nvml.nvmlDeviceGetIndex(handle),
+        **further,
     }
     found: dict[str, Any] = {}
     missing: dict[str, str] = {}
     for name, query in queries.items():
-        value, refusal = _answer(nvml, query)
+        value, refusal = answer(nvml, query)
         if refusal:
             missing[name] = refusal
         else:
@@ -160,24 +150,24 @@ def binding_warnings() -> list[str]:
 
 def covers_module(nvml: Any, handle: Any) -> bool:
     """Whether the board's counter covers a whole module, GPU with CPU and memory. Source: zeus PR 172."""
-    board, _ = _answer(nvml, lambda: nvml.nvmlDeviceGetName(handle))
+    board, _ = answer(nvml, lambda: nvml.nvmlDeviceGetName(handle))
     return "GH200" in (board or "")
 
 
 def power_limit_w(nvml: Any, handle: Any) -> float | None:
     """The power limit that is enforced, where the driver tells it."""
     limit: float | None
-    limit, _ = _answer(nvml, lambda: _from_milli(nvml.nvmlDeviceGetEnforcedPowerLimit(handle)))
+    limit, _ = answer(nvml, lambda: _from_milli(nvml.nvmlDeviceGetEnforcedPowerLimit(handle)))
     return limit
 
 
 def board_state(nvml: Any, handle: Any, time_s: float, *, processes: bool) -> BoardState:
     """The board now; what the driver does not answer is None."""
-    sm_mhz, _ = _answer(nvml, lambda: nvml.nvmlDeviceGetClockInfo(handle, _SM_CLOCK))
-    memory_mhz, _ = _answer(nvml, lambda: nvml.nvmlDeviceGetClockInfo(handle, _MEMORY_CLOCK))
-    bits, refusal = _answer(nvml, lambda: nvml.nvmlDeviceGetCurrentClocksEventReasons(handle))
+    sm_mhz, _ = answer(nvml, lambda: nvml.nvmlDeviceGetClockInfo(handle, _SM_CLOCK))
+    memory_mhz, _ = answer(nvml, lambda: nvml.nvmlDeviceGetClockInfo(handle, _MEMORY_CLOCK))
+    bits, refusal = answer(nvml, lambda: nvml.nvmlDeviceGetCurrentClocksEventReasons(handle))
     if refusal:  # its name before driver 535
-        bits, _ = _answer(nvml, lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
+        bits, _ = answer(nvml, lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
     throttled = _throttle_s(nvml, handle)
     hardware = [throttled[field] for field in (270, 271) if field in throttled]
     return BoardState(
@@ -209,31 +199,31 @@ def _whole_board(nvml: Any, handle: Any, uuid: str) -> Any:
     """The board of a MIG slice, which is what has a sensor; joules are refused there by :func:`why_no_energy`."""
     if not uuid.startswith("MIG-"):
         return handle
-    board, _ = _answer(nvml, lambda: nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle))
+    board, _ = answer(nvml, lambda: nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle))
     return handle if board is None else board
 
 
 def _boards(nvml: Any) -> list[str]:
     """UUIDs of all boards that may be opened, in NVML's order."""
-    count, _ = _answer(nvml, nvml.nvmlDeviceGetCount)
+    count, _ = answer(nvml, nvml.nvmlDeviceGetCount)
     return [_uuid_of(nvml, index) for index in range(count or 0)]
 
 
 def _uuid_of(nvml: Any, index: int) -> str:
-    uuid, _ = _answer(nvml, lambda: nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetHandleByIndex(index)))
+    uuid, _ = answer(nvml, lambda: nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetHandleByIndex(index)))
     return uuid or f"number {index}, which may not be opened"
 
 
 def _temperature_c(nvml: Any, handle: Any) -> float | None:
-    temperature, refusal = _answer(nvml, lambda: nvml.nvmlDeviceGetTemperatureV(handle, _GPU_TEMPERATURE))
+    temperature, refusal = answer(nvml, lambda: nvml.nvmlDeviceGetTemperatureV(handle, _GPU_TEMPERATURE))
     if refusal:  # drivers and bindings before 570 have only the older call
-        temperature, _ = _answer(nvml, lambda: nvml.nvmlDeviceGetTemperature(handle, _GPU_TEMPERATURE))
+        temperature, _ = answer(nvml, lambda: nvml.nvmlDeviceGetTemperature(handle, _GPU_TEMPERATURE))
     return None if temperature is None else float(temperature)
 
 
 def _throttle_s(nvml: Any, handle: Any) -> dict[int, float]:
     """Cumulative violation times by field; only those that the driver answers."""
-    values, _ = _answer(nvml, lambda: nvml.nvmlDeviceGetFieldValues(handle, list(_THROTTLE_FIELDS)))
+    values, _ = answer(nvml, lambda: nvml.nvmlDeviceGetFieldValues(handle, list(_THROTTLE_FIELDS)))
     answered = [value for value in values or () if value.nvmlReturn == 0]
     return {value.fieldId: field_number(value) * 1e-9 for value in answered}
 
@@ -241,9 +231,9 @@ def _throttle_s(nvml: Any, handle: Any) -> dict[int, float]:
 def _foreign_processes(nvml: Any, handle: Any) -> tuple[int, ...] | None:
     """Pids that use the board besides our own; None where no list can be read."""
     lists = [
-        _answer(nvml, lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle)),
-        _answer(nvml, lambda: nvml.nvmlDeviceGetGraphicsRunningProcesses(handle)),
-        _answer(nvml, lambda: nvml.nvmlDeviceGetMPSComputeRunningProcesses(handle)),
+        answer(nvml, lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle)),
+        answer(nvml, lambda: nvml.nvmlDeviceGetGraphicsRunningProcesses(handle)),
+        answer(nvml, lambda: nvml.nvmlDeviceGetMPSComputeRunningProcesses(handle)),
     ]
     known = [processes for processes, refusal in lists if not refusal]
     if not known:
@@ -251,7 +241,7 @@ def _foreign_processes(nvml: Any, handle: Any) -> tuple[int, ...] | None:
     return tuple(sorted({process.pid for processes in known for process in processes} - {os.getpid()}))
 
 
-def _answer(nvml: Any, query: Callable[[], Any]) -> tuple[Any, str]:
+def answer(nvml: Any, query: Callable[[], Any]) -> tuple[Any, str]:
     """What a query answers and "", or None and why not."""
     try:
         return query(), ""
@@ -264,7 +254,7 @@ def _answer(nvml: Any, query: Callable[[], Any]) -> tuple[Any, str]:
 
 
 def _attempt(nvml: Any, refusals: list[str], query: Callable[[], Any]) -> Any:
-    value, refusal = _answer(nvml, query)
+    value, refusal = answer(nvml, query)
     if refusal:
         refusals.append(refusal)
     return value

@@ -214,6 +214,10 @@ static int device_statement(Device *d, const char *word) {
         Violation *v = &d->violation[d->violations++];
         return sscanf(rest, "%d %lf %lf", &v->field, &v->share, &v->from_s) >= 2;
     }
+    if (!strcmp(word, "field") && d->settings < SETTINGS && (rest = strtok(NULL, ""))) {
+        Setting *s = &d->setting[d->settings++];
+        return sscanf(rest, "%d %lf", &s->field, &s->value) == 2;
+    }
     if (!strcmp(word, "process") && d->processes < PIDS && (rest = strtok(NULL, "")))
         return sscanf(rest, "%15s %u", d->process[d->processes].list, &d->process[d->processes].pid) == 2
                && ++d->processes;

@@ -15,7 +15,7 @@
 enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, TOO_SMALL = 7 };
 enum { DRIVER_NOT_LOADED = 9, UNKNOWN = 999 };
 
-enum { DEVICES = 8, STREAMS = 6, SEGMENTS = 512, FAULTS = 32, PIDS = 8, VIOLATIONS = 8 };
+enum { DEVICES = 8, STREAMS = 6, SEGMENTS = 512, FAULTS = 32, PIDS = 8, VIOLATIONS = 8, SETTINGS = 8 };
 enum { CHANGES = 1 << 16 }; /* remembered changes of power: a minute at one a millisecond */
 typedef enum { SCHEDULE, SQUARE, LEDGER, CPU } Source;
 typedef struct {
@@ -44,6 +44,10 @@ typedef struct {
     double share, from_s;
 } Violation;
 typedef struct {
+    int field;
+    double value;
+} Setting;
+typedef struct {
     char list[16];
     unsigned pid;
 } Process;
@@ -63,6 +67,8 @@ typedef struct {
     Counter counter;
     Violation violation[VIOLATIONS];
     int violations;
+    Setting setting[SETTINGS]; /* fields that answer a constant */
+    int settings;
     Process process[PIDS];
     int processes;
 } Device;

@@ -289,7 +289,12 @@ EXPORT int nvmlDeviceGetTotalEnergyConsumption(Device *d, unsigned long long *mj
     *mj = (unsigned long long)llround(1e3 * distorted(__func__, d, counter_j(d, now_s())));
     return SUCCESS;
 }
-static int field_value(Device *d, unsigned field, unsigned scope, double *value) { /* W, J, or s */
+static Setting *setting_of(Device *d, unsigned field) {
+    for (int i = 0; i < d->settings; i++)
+        if (d->setting[i].field == (int)field) return &d->setting[i];
+    return NULL;
+}
+static int field_value(Device *d, unsigned field, unsigned scope, double *value) { /* W, J, s, or as it was set */
     const char *kind = field == 186 ? "power_instant_w" : field == 185 ? "power_average_w" : "";
     Stream *s = stream_of(d, kind, scope);
     double limit_w[] = {d->limit_min_w, d->limit_max_w, d->limit_default_w, d->limit_w};
@@ -298,6 +303,8 @@ static int field_value(Device *d, unsigned field, unsigned scope, double *value)
         if (d->violation[i].field == (int)field) violation = &d->violation[i];
     if (s)
         *value = stream_w(d, s, now_s());
+    else if (setting_of(d, field))
+        *value = setting_of(d, field)->value;
     else if ((field == 83 || field == 191) && d->counter.tick > 0)
         *value = counter_j(d, now_s());
     else if (field >= 187 && field <= 190)
@@ -320,9 +327,10 @@ EXPORT int nvmlDeviceGetFieldValues(Device *d, int count, FieldValue *values) {
         if (!v->code) v->code = field_value(d, v->field, v->scope, &value);
         v->timestamp_us = wall_us();
         v->latency_us = 0;
+        double per_unit = setting_of(d, v->field) ? 1 : power || energy ? 1e3 : 1e9;
         v->type = power ? 1 : 3; /* unsigned int, unsigned long long */
         v->value.ull = 0;        /* what a reader sees who does not look at the code */
-        if (!v->code) v->value.ull = (uint64_t)llround((power || energy ? 1e3 : 1e9) * distorted(call, d, value));
+        if (!v->code) v->value.ull = (uint64_t)llround(per_unit * distorted(call, d, value));
     }
     return SUCCESS;
 }
