@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TIMM_VENV ?= .venv-timm
 OUT ?= results/gpu-check
 
-.PHONY: setup run test check format docs accuracy predict-check gpu-check clean
+.PHONY: setup run test test-timm check format docs accuracy predict-check gpu-check clean
 
 setup: $(READY)
 
@@ -23,6 +24,16 @@ run: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2
+
+# timm needs torchvision, which has no build for the pinned CPU torch: an environment of its own with a full build.
+test-timm: $(TIMM_VENV)/.ready
+	$(TIMM_VENV)/bin/python -m pytest tests/test_timm.py
+
+$(TIMM_VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(TIMM_VENV)
+	$(TIMM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check torchvision
+	$(TIMM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[timm,test]'
+	@touch $@
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -57,4 +68,4 @@ gpu-check:
 	tar -czf $(OUT).tar.gz -C $(OUT) .
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TIMM_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

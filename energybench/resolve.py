@@ -32,6 +32,9 @@ Factory = Callable[..., "nn.Module"]
 _NEVER_PLUGINS = sys.stdlib_module_names | {"torch", "numpy", "energybench"}
 """Their functions do far more than make modules, and a function has run before its result can be checked."""
 
+_ZOOS = {"timm": "timm.models"}
+"""Packages whose networks are functions of a module within: ``timm:resnet50`` is ``timm.models.resnet50``."""
+
 _LOADING = frozenset({
     "cache_dir", "checkpoint", "checkpoint_path", "file", "filename", "path", "pretrained", "pretrained_cfg",
     "pretrained_cfg_overlay", "state_dict", "url", "weights", "weights_path",
@@ -169,6 +172,8 @@ def _from_plugin(module_name: str, attribute: str, plugins: Sequence[str]) -> Fa
         remedy = f"if you trust it: --plugin {module_name} (or --plugin {module_name}.py)"
         raise SuiteError(f"{name!r} is outside energybench and torch.nn", why=why, remedy=remedy)
     module = _load(found[module_name])
+    if module_name in _ZOOS and not hasattr(module, attribute):
+        module = importlib.import_module(_ZOOS[module_name])
     if attribute.startswith("_") or not attribute.isidentifier():
         raise SuiteError(f"{name!r}: {attribute!r} is not a public name")
     found_object = getattr(module, attribute, None)
