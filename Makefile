@@ -57,15 +57,9 @@ accuracy: $(READY)
 predict-check: $(READY)
 	$(BIN)/python tests/prediction/check.py
 
-# On a machine with a GPU: measure the shipped suites with the environment that is there, keep the folders as one archive.
+# On a machine with a GPU: doctor, calibration, suites, self-test, peers, in under ten minutes with the environment there.
 gpu-check:
-	mkdir -p $(OUT)
-	for suite in suites/*.yaml; do \
-		$(PYTHON) -m energybench run $$suite --gpu 0 --quick --fresh --output $(OUT)/$$(basename $$suite .yaml) \
-			> $(OUT)/$$(basename $$suite .yaml).txt 2>&1; \
-		echo "$$suite: exit $$?"; \
-	done
-	tar -czf $(OUT).tar.gz -C $(OUT) .
+	$(PYTHON) tests/gpu_check.py $(OUT)
 
 clean:
 	rm -rf $(VENV) $(TIMM_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -162,7 +162,7 @@ def _command_lines(path: str, command: click.Command) -> Iterator[str]:
         for option in options:
             record = option.get_help_record(context)
             if record is not None:
-                yield f"| `{_cell(record[0])}` | {_cell(record[1])} |"
+                yield f"| {_code_cell(record[0])} | {_cell(record[1])} |"
         yield ""
 
 
@@ -199,6 +199,11 @@ def _plain(text: str) -> str:
     text = text.replace("\b", "").replace("``", "`")
     text = re.sub(r":\w+:`([^`]*)`", r"`\1`", text)
     return _cell(" ".join(text.split()))
+
+
+def _code_cell(text: str) -> str:
+    """Code in a table; a bar in it would end the cell, and only HTML can say it without a backslash."""
+    return f"`{text}`" if "|" not in text else f"<code>{text.replace('|', '&#124;')}</code>"
 
 
 def _cell(text: str) -> str:
