@@ -130,6 +130,19 @@ def _poll_to_tick(bench: Bench, loop: Loop | None, readings: list[Reading]) -> b
     return moved
 
 
+def poll_to_update(bench: Bench, kind: str, patience_s: float) -> None:
+    """Poll one source until it shows something new, so that what follows begins at a known phase of it."""
+    clock = bench.device.clock
+    end_s = clock.now_s() + patience_s
+    shown: float | None = None
+    while clock.now_s() < end_s:
+        for reading in _read(bench, (kind,)):
+            if shown is not None and reading.value != shown:
+                return
+            shown = reading.value
+        clock.sleep_until(clock.now_s() + bench.plan.edge_poll_s)
+
+
 def poll_for_observer(bench: Bench, loop: Loop, readings: list[Reading], length_s: float, *, dense: bool) -> None:
     """Keep a loop running, polling as densely as at an edge, or not at all."""
     clock = bench.device.clock

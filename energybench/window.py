@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from energybench.analysis.guards import longest_safe_iteration_s, part_time_stream
 from energybench.analysis.joules import WindowJoules, window_joules
 from energybench.analysis.stationarity import drift_words
-from energybench.bench import Bench, Comparison, append, append_failure, board_now, poll_window
+from energybench.bench import Bench, Comparison, append, append_failure, board_now, poll_to_update, poll_window
 from energybench.devices import Prepared, Stamp
 from energybench.errors import CaseError, EnergyBenchError, one_line
 from energybench.journal import WindowRecord
 from energybench.planner import MIN_ITERATIONS
-from energybench.readings import Reading
+from energybench.readings import ENERGY, POWER_KINDS, Reading
+from energybench.sensor import Stream
 from energybench.workload import compiled_graphs
 
 MAX_STAMPS = 60
@@ -43,15 +45,44 @@ def measured_window(bench: Bench, comparison: Comparison, work: Prepared, block:
         except CaseError as error:
             append_failure(bench, comparison, work.plan, error)
             return False
-        because = _why_again(bench, found)
+        because = _why_again(bench, work, found)
         if not because or (bench.deadline_s is not None and bench.device.clock.now_s() > bench.deadline_s):
             break
     bench.windows_of(comparison, work.plan.work).append(found)
     return True
 
 
+def _looked_at_in_part(bench: Bench, work: Prepared) -> Stream | None:
+    """The part-time stream that an iteration is long enough to alias with, were the board's idle power 0; else None."""
+    sensor = bench.sensor
+    kind = next((k for k in (ENERGY, *POWER_KINDS) if k in bench.kinds), None)
+    if sensor is None or kind is None:
+        return None
+    longest_s = longest_safe_iteration_s(1.0, 0.0, sensor, kind, bench.plan.precision)
+    return part_time_stream(sensor, kind) if work.iteration_s > longest_s else None
+
+
+def _wait_for_phase(bench: Bench, work: Prepared, block: int) -> None:
+    """Begin the windows of long iterations at phases of a part-time sensor that are spread evenly over its refresh.
+
+    A gapless loop of iterations near a multiple of the refresh is seen at one phase; the start alone can move it.
+    """
+    stream = _looked_at_in_part(bench, work)
+    if stream is None:
+        return
+    poll_to_update(bench, ENERGY if ENERGY in bench.kinds else stream.kind, 2 * stream.refresh_s)
+    clock = bench.device.clock
+    clock.sleep_until(clock.now_s() + bit_reversed(block) * min(work.iteration_s, stream.refresh_s))
+
+
+def bit_reversed(number: int) -> float:
+    """Van der Corput's sequence: 0, 1/2, 1/4, 3/4, 1/8, ...; every first 2^n of it are spread evenly over [0, 1)."""
+    return int(f"{number:b}"[::-1], 2) / (1 << number.bit_length()) if number else 0.0
+
+
 def _recorded(bench: Bench, work: Prepared, place: WindowRecord) -> WindowJoules:
     """Run the loop, poll the meter, write both down; what the window says."""
+    _wait_for_phase(bench, work, place.block)
     before, compiled = board_now(bench), compiled_graphs()
     readings: list[Reading] = []
     interior_s = max(bench.plan.window_s, MIN_ITERATIONS * work.iteration_s)
@@ -81,13 +112,18 @@ def _recorded(bench: Bench, work: Prepared, place: WindowRecord) -> WindowJoules
     return found
 
 
-def _why_again(bench: Bench, found: WindowJoules) -> str:
+def _why_again(bench: Bench, work: Prepared, found: WindowJoules) -> str:
     """Why a window has to be measured again; empty where it need not.
 
-    Not for speed on the CPU: its other work comes and goes, and measuring again would not cure that.
+    Not for speed on the CPU: its other work comes and goes, and measuring again would not cure that. Not for power that
+    a part-time sensor sees through a slowly moving phase: other phases are what helps.
     """
-    flags = set(found.flags) - ({"latency-drift"} if bench.device.facts.name == "cpu" else set())
-    return drift_words(found.speed, found.power) if flags & {"latency-drift", "power-drift"} else ""
+    cured = {"latency-drift", "power-drift"} & set(found.flags)
+    if bench.device.facts.name == "cpu":
+        cured.discard("latency-drift")
+    if _looked_at_in_part(bench, work) is not None:
+        cured.discard("power-drift")
+    return drift_words(found.speed, found.power) if cured else ""
 
 
 def thinned(stamps: Sequence[Stamp]) -> list[tuple[float, int]]:

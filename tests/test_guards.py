@@ -37,7 +37,6 @@ def test_the_bound_of_a_short_period_is_the_formulas() -> None:
     """d (1 - d) p / W of the swing: 0.25 x 1 / 25 of 0.8."""
     assert alias_bound(300.0, 60.0, 0.001, A100, POWER_INSTANT) == pytest.approx(0.8 * 0.25 / 25)
     assert alias_bias_w(100.0, 10.0, 0.025, duty=0.3) == pytest.approx(70.0)  # never more than max(d, 1 - d)
-    assert alias_bound(300.0, 60.0, 0.001, A100, POWER_INSTANT, phases=4) == pytest.approx(0.4 * 0.25 / 25)
 
 
 def test_sources_that_see_all_of_the_time_cannot_alias() -> None:

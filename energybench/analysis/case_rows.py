@@ -167,8 +167,9 @@ def _alias_bound(book: Book, measured: Measured, energy: Interval | None, latenc
     if energy is None or latency is None or book.sensor is None or book.idle is None:
         return None
     kind = measured.energy_kind
+    phases = [w.phases for w in measured.windows]
     power_w = energy.estimate / latency.estimate
-    return alias_bound(power_w, book.idle.power_w, latency.estimate, book.sensor, kind, phases=len(measured.windows))
+    return alias_bound(power_w, book.idle.power_w, latency.estimate, book.sensor, kind, phases)
 
 
 def _latency_columns(measured: Measured, latency: Interval | None) -> Row:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from energybench.analysis.phases import uncovered
 from energybench.analysis.statistics import Interval, contrast, exp_interval, summed
 from energybench.journal import WindowRecord
 from energybench.readings import ENERGY, Reading
@@ -43,12 +44,17 @@ def alias_bias_w(swing_w: float, period_s: float, span_s: float, *, duty: float 
 
 
 def alias_bound(
-    power_w: float, idle_w: float, period_s: float, sensor: SensorProfile, kind: str, *, phases: int = 1
+    power_w: float,
+    idle_w: float,
+    period_s: float,
+    sensor: SensorProfile,
+    kind: str,
+    phases: Sequence[Sequence[float]] = (),
 ) -> float:
     """The same over the mean power: how wrong joules may be because the sensor sees only part of the time.
 
-    The swing within an iteration is unknown; that it never falls below active idle bounds it. The worst case needs an
-    iteration nearly commensurate with the refresh: a large bound means "vary the phase", not "wrong".
+    The swing within an iteration is unknown and taken to be what the loop draws above active idle. The worst case needs
+    an iteration nearly commensurate with the refresh; the phases that were really looked at say how near it was.
 
     Args:
         power_w: mean power of the loop.
@@ -56,35 +62,35 @@ def alias_bound(
         period_s: time of one iteration.
         sensor: the calibrated sensor.
         kind: what the joules were made of: ``energy_j`` (a counter) or a power kind.
-        phases: windows that began at independent phases; their mean errs less by the root of their number.
+        phases: of each window, when in its iteration each reading came; without them the worst single phase counts.
 
     Returns:
         0 where the source sees all of the time.
     """
-    stream = _sampled_stream(sensor, kind)
-    if stream is None or stream.span_s >= stream.refresh_s or power_w <= 0:
+    stream = part_time_stream(sensor, kind)
+    if stream is None or power_w <= 0:
         return 0.0
-    bias_w = alias_bias_w(max(power_w - idle_w, 0.0), period_s, stream.span_s)
-    return bias_w / power_w / math.sqrt(max(phases, 1))
+    swing_w = max(power_w - idle_w, 0.0)
+    return swing_w * uncovered(phases, stream.span_s / period_s) / power_w
 
 
 def longest_safe_iteration_s(
     power_w: float, idle_w: float, sensor: SensorProfile, kind: str, precision: float
 ) -> float:
     """The longest iteration whose alias bound stays within the wanted precision; infinite where there is none."""
-    stream = _sampled_stream(sensor, kind)
+    stream = part_time_stream(sensor, kind)
     swing = 1 - idle_w / power_w
-    part_time = stream is not None and stream.span_s < stream.refresh_s
-    if stream is None or not part_time or swing * max(WORST_DUTY, 1 - WORST_DUTY) <= precision:
+    if stream is None or swing * max(WORST_DUTY, 1 - WORST_DUTY) <= precision:
         return math.inf
     return precision * stream.span_s / (swing * WORST_DUTY * (1 - WORST_DUTY))
 
 
-def _sampled_stream(sensor: SensorProfile, kind: str) -> Stream | None:
-    """The power stream behind a source; None for a counter that integrates truly."""
-    if kind != ENERGY:
-        return sensor.stream(kind)
-    return sensor.fastest if sensor.counter is not None and sensor.counter.part_time else None
+def part_time_stream(sensor: SensorProfile, kind: str) -> Stream | None:
+    """The power stream behind a source that sees only part of the time; None for one that sees all of it."""
+    stream = sensor.stream(kind)
+    if kind == ENERGY:
+        stream = sensor.fastest if sensor.counter is not None and sensor.counter.part_time else None
+    return stream if stream is not None and stream.span_s < stream.refresh_s else None
 
 
 def clocks_differ(window: WindowRecord) -> float | None:

@@ -8,8 +8,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from energybench.analysis.guards import ObserverEffect, ReadingHealth, clocks_differ, observer_effect, reading_health
+from energybench.analysis.guards import (
+    ObserverEffect,
+    ReadingHealth,
+    clocks_differ,
+    observer_effect,
+    part_time_stream,
+    reading_health,
+)
 from energybench.analysis.joules import WindowJoules, loop_latency_s, mean_power_w, window_joules
+from energybench.analysis.phases import phases_of
 from energybench.analysis.rhythm import Rhythm, fit_rhythm, in_spans
 from energybench.analysis.statistics import log_interval
 from energybench.analysis.stretches import skip_s, ticks_of
@@ -27,11 +35,12 @@ COUNTER_FLAGS = 0.03
 
 @dataclass(frozen=True)
 class MeasuredWindow:
-    """One window and what its readings say."""
+    """One window and what its readings say; ``phases``: when in its iteration a part-time sensor looked."""
 
     record: WindowRecord
     joules: WindowJoules
     health: ReadingHealth | None = None
+    phases: tuple[float, ...] = ()
 
 
 @dataclass
@@ -217,7 +226,11 @@ def _measured_window(
     if sensor is None or not readings:
         return MeasuredWindow(window, joules)
     start_s = window.start_s + skip_s(sensor)
-    return MeasuredWindow(window, joules, reading_health(readings, window.faults, sensor, start_s, window.stop_s))
+    health = reading_health(readings, window.faults, sensor, start_s, window.stop_s)
+    kind = ENERGY if joules.estimator == "counter" else joules.estimator
+    stream = part_time_stream(sensor, kind)
+    phases = phases_of(window, readings, sensor, stream, kind) if stream is not None else ()
+    return MeasuredWindow(window, joules, health, phases)
 
 
 def _modelled_works(run: Run) -> dict[tuple[str, str], Measured]:

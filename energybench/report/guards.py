@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from energybench.analysis.guards import part_time_stream
+from energybench.analysis.measured import sensor_of
 from energybench.analysis.summary import Summary
+from energybench.readings import ENERGY
 from energybench.report.quantities import digits
 
 
@@ -14,6 +17,7 @@ def guard_words(summary: Summary) -> Iterator[str]:
     """What is known of settling, drifting windows, the two clocks and the host's share, a sentence each."""
     yield from _settling(summary)
     yield from _repeats(summary.cases)
+    yield from _alias(summary)
     yield from _clocks(summary.cases)
     yield from _host(summary)
 
@@ -40,6 +44,24 @@ def _repeats(cases: pd.DataFrame) -> Iterator[str]:
     yield (
         f"{int(again.sum())} windows drifted from their first half to their second and were measured again; they count "
         f"in nothing. Counting them, too, would change no mean by more than {digits(100 * most, 2)} %."
+    )
+
+
+def _alias(summary: Summary) -> Iterator[str]:
+    """Whether a part-time sensor could have been in step with the iterations."""
+    bound = summary.cases["alias_bound"]
+    sensor = sensor_of(summary.run)
+    if sensor is None or not bound.notna().any() or bound.max() == 0:
+        return
+    stream = part_time_stream(sensor, ENERGY) or sensor.fastest
+    if stream is None:
+        return
+    sees, most = digits(100 * stream.span_s / stream.refresh_s, 2), digits(100 * bound.max(), 2)
+    precision = float(summary.run.record.plan.get("precision", 0.0))
+    verdict = f"by up to {most} %, which is flagged" if bound.max() > precision else f"by at most {most} %"
+    yield (
+        f"The sensor sees {sees} % of the time, and long iterations can be in step with it. Their windows begin at "
+        f"different phases of it; by the phases it did see, mean power can be off {verdict}. That is in no interval."
     )
 
 
