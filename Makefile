@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 TIMM_VENV ?= .venv-timm
 OUT ?= results/gpu-check
 
-.PHONY: setup run test test-timm check format docs accuracy predict-check gpu-check clean
+.PHONY: setup run test test-timm check format docs accuracy proof predict-check gpu-check clean
 
 setup: $(READY)
 
@@ -52,6 +52,10 @@ docs: $(READY)
 # How wrong are energybench and its peers? Peers come from PyPI into environments of their own; about a quarter of an hour.
 accuracy: $(READY)
 	PYTHONPATH=tests $(BIN)/python -m accuracy --fresh
+
+# Do intervals hold the truth, run by run? Hundreds of whole runs on the simulated board; some minutes.
+proof: $(READY)
+	$(BIN)/python -m pytest -s tests/long_runs.py
 
 # Predictions against published latencies (../shared/data, or ENERGYBENCH_DATA): rebuilds docs/prediction.*
 predict-check: $(READY)
