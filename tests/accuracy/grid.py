@@ -23,9 +23,9 @@ from accuracy.boards import ARCHITECTURES, configuration
 
 HERE = Path(__file__).parent
 TESTS = HERE.parent
-LOOPS = ((0.02, 5), (0.1, 5), (0.5, 5), (2.0, 5), (5.0, 3))
+LOOPS = ((0.02, 3), (0.1, 5), (0.5, 5), (2.0, 5), (5.0, 3))
 """Length of the load in seconds, and how often each is measured."""
-LANES = 4
+LANES = 5
 """Processes at a time that mostly sleep. Zeus' power monitor polls without pause, so one of it runs beside them."""
 ROW = ("tool", "version", "profile", "loop_s", "repeated", "truth_j", "joules", "reason")
 LIMIT_S = 240

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from accuracy import targets, traces
+from accuracy import irregular, targets, traces
 from accuracy.figure import save
 from accuracy.table import BOARDS, COUNTED, PEERS, TOOLS, US, cell, over_boards, read_loads, summarise
 from energybench.sensor import PROFILES
@@ -31,15 +31,17 @@ def write(rows: Path, docs: Path) -> None:
     real = docs / "accuracy_traces.csv"
     if traces.folder().exists():
         traces.table().round(5).to_csv(real, index=False)
-    (docs / "accuracy.md").write_text(page(table, pd.read_csv(real) if real.exists() else None))
+    recorded = pd.read_csv(real) if real.exists() else None
+    (docs / "accuracy.md").write_text(page(table, recorded, "\n".join(irregular.lines())))
 
 
-def page(table: pd.DataFrame, real: pd.DataFrame | None = None) -> str:
+def page(table: pd.DataFrame, real: pd.DataFrame | None = None, uneven: str = "") -> str:
     """The whole page as Markdown.
 
     Args:
         table: from :func:`accuracy.table.summarise`.
         real: from :func:`accuracy.traces.table`; None where the recordings are not there.
+        uneven: from :func:`accuracy.irregular.lines`.
     """
     parts = {
         "versions": _versions(table),
@@ -47,6 +49,7 @@ def page(table: pd.DataFrame, real: pd.DataFrame | None = None) -> str:
         "late": _late(table),
         "summary": "\n".join(_summary(table)),
         "targets": "\n".join(targets.lines(table)),
+        "irregular": uneven,
         "closer": "\n".join(_closer_peers(table)),
         "traces": "\n".join(_real(real)),
         "boards": "\n\n".join("\n".join(_board(table, name)) for name in BOARDS),
