@@ -11,7 +11,7 @@ from energybench.errors import EnergyBenchError
 from energybench.expand import expand
 from energybench.machine import load_machine, machine_table
 from energybench.report.group_size_text import network_group_size_lines, optimum_lines
-from energybench.suite import Suite, parse_duration_s
+from energybench.suite import Suite, list_suites, parse_duration_s
 
 if TYPE_CHECKING:
     from energybench.session import Station, Study
@@ -34,6 +34,15 @@ def listing(suite: Suite, *, quick: bool = False) -> str:
         lines += ["", f"skipped: {len(skipped)}"]
         lines += [f"  {s.case_id}: {s.because}" for s in skipped]
     return "\n".join(lines)
+
+
+def suite_lines(width: int | None = None) -> Iterator[str]:
+    """One line a shipped suite: its name, cases and question, cut to ``width`` where a terminal has one."""
+    suites = list_suites()
+    longest = max(len(suite.name) for suite in suites)
+    for suite in suites:
+        line = f"{suite.name:{longest}} {len(expand(suite)[0]):5} cases  {suite.about}"
+        yield line if width is None or len(line) <= width else f"{line[: width - 1].rstrip()}…"
 
 
 def machine_lines() -> Iterator[str]:

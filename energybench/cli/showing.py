@@ -8,12 +8,13 @@ import click
 @click.command("list")
 def list_() -> None:
     """The shipped suites, one line each."""
-    from energybench.expand import expand
-    from energybench.suite import list_suites
+    import shutil
+    import sys
 
-    for suite in list_suites():
-        cases, _ = expand(suite)
-        click.echo(f"{suite.name:18} {len(cases):5} cases  {suite.about}")
+    from energybench.listing import suite_lines
+
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    click.echo("\n".join(suite_lines(width)))
 
 
 @click.command()
