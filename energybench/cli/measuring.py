@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from energybench.cli.exporting import export_options, exports_taken, show
 from energybench.errors import DeviceLostError
 from energybench.isolation import FIRST, GO_ON, Step, supervise
 
@@ -43,6 +44,7 @@ EXIT_MISSED = 4
 @click.option("--fresh", is_flag=True, help="Start anew instead of resuming an incomplete run.")
 @click.option("--force-resume", is_flag=True, help="Go on although suite, device or software changed; rows say so.")
 @click.option("--retry-failed", is_flag=True, help="Go on with a run and try again what failed in it.")
+@export_options("csv", "json", "markdown", "html", "readings")
 def run(
     suites: tuple[str, ...],
     gpu: str | None,
@@ -62,6 +64,9 @@ def run(
         raise click.UsageError("--output takes one run; give one suite, or leave it out")
     if isolate and options["budget"] is not None:
         raise click.UsageError("--isolate and --budget exclude each other: no process knows what the others took")
+    exports = exports_taken(options, results=len(suites))
+    if exports and dry_run:
+        raise click.UsageError("--dry-run measures nothing that could be exported")
     chosen = _run_options(device_named(gpu, device), isolated, **options)
     calibrate = not (no_calibrate or dry_run)
     status = 0
@@ -69,7 +74,7 @@ def run(
         if isolate and isolated is None and not dry_run:
             status = max(status, supervise(sys.argv[2:], place))
         else:
-            status = max(status, _run_one(suite, chosen, dry_run=dry_run, calibrate=calibrate))
+            status = max(status, _run_one(suite, chosen, exports, dry_run=dry_run, calibrate=calibrate))
     click.get_current_context().exit(status)
 
 
@@ -175,7 +180,7 @@ def _run_options(device: str | None, isolated: tuple[int, int, str] | None, **gi
     )
 
 
-def _run_one(name: str, options: RunOptions, *, dry_run: bool, calibrate: bool) -> int:
+def _run_one(name: str, options: RunOptions, exports: dict[str, str], *, dry_run: bool, calibrate: bool) -> int:
     """Measure one suite; returns the exit status."""
     from rich.console import Console
 
@@ -224,10 +229,9 @@ def _run_one(name: str, options: RunOptions, *, dry_run: bool, calibrate: bool) 
     finally:
         station.close()
     from energybench.report.build import build_report
-    from energybench.report.terminal import print_summary
 
     summary = build_report(folder)
-    print_summary(summary)
+    show(summary, exports)
     if options.against_itself:
         from energybench.against_itself import self_test, self_test_lines
 

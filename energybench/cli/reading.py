@@ -7,16 +7,19 @@ from typing import Any
 
 import click
 
+from energybench.cli.exporting import export_options, exports_taken, show
+
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
-def report(runs: tuple[Path, ...]) -> None:
+@export_options("csv", "json", "markdown", "html", "readings")
+def report(runs: tuple[Path, ...], **options: Any) -> None:
     """Rebuild report.html, figures and results.csv of run folders, from the folders alone."""
     from energybench.report.build import build_report
-    from energybench.report.terminal import print_summary
 
+    exports = exports_taken(options, results=len(runs))
     for folder in runs:
-        print_summary(build_report(folder))
+        show(build_report(folder), exports)
 
 
 @click.command()
@@ -36,6 +39,7 @@ def report(runs: tuple[Path, ...]) -> None:
     default=None,
     help="Whether both runs are of one board, where its UUID does not say so (CPUs).",
 )
+@export_options("csv", "json", "markdown")
 def compare(runs: tuple[Path, ...], against_model: bool, gates: tuple[str, ...], **options: Any) -> None:
     """Compare two runs of a suite (the second over the first), or the variants of one run."""
     if len(runs) > 2:
@@ -44,10 +48,13 @@ def compare(runs: tuple[Path, ...], against_model: bool, gates: tuple[str, ...],
         raise click.UsageError("--model takes one run and no --fail-above")
     if options["strict"] and not gates:
         raise click.UsageError("--strict needs --fail-above")
+    exports = exports_taken(options)
     if against_model:
+        if exports:
+            raise click.UsageError("--model has no exports; the predictions are columns of results.csv")
         _compare_with_model(runs[0])
     else:
-        click.get_current_context().exit(_compare(runs, gates, **options))
+        click.get_current_context().exit(_compare(runs, gates, exports, **options))
 
 
 @click.command()
@@ -76,7 +83,13 @@ def fit(run: Path, machine: str | None, output: Path | None) -> None:
 
 
 def _compare(
-    runs: tuple[Path, ...], gates: tuple[str, ...], *, strict: bool, margin: str, same_board: bool | None
+    runs: tuple[Path, ...],
+    gates: tuple[str, ...],
+    exports: dict[str, str],
+    *,
+    strict: bool,
+    margin: str,
+    same_board: bool | None,
 ) -> int:
     """Compare and print; returns the gate's exit status."""
     from energybench.analysis.compare import compare_runs, compare_variants
@@ -84,6 +97,7 @@ def _compare(
     from energybench.analysis.summary import summarize
     from energybench.journal import load
     from energybench.report.compare_text import print_comparison
+    from energybench.report.exports import export_comparison, to_stdout
     from energybench.suite import parse_precision
 
     limits = [parse_gate(text) for text in gates]
@@ -97,7 +111,9 @@ def _compare(
     else:
         found = compare_variants(summaries[0], margin=same)
     result = judge(found, limits, strict=strict) if limits else None
-    print_comparison(found, result)
+    if not to_stdout(exports):
+        print_comparison(found, result)
+    export_comparison(found, exports)
     return result.exit_code if result else 0
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
-import tempfile
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from energybench.report.figures import FigureFile
 from energybench.report.method import budget, method_words
 from energybench.report.outcomes import Outcome
 from energybench.report.page_table import results_table
-from energybench.report.results_csv import write_csv
+from energybench.report.results_csv import csv_text
 from energybench.report.style import Palette, plain
 from energybench.report.tables import tidy
 
@@ -223,8 +222,5 @@ def _command(record: RunRecord) -> str:
 
 def _csv_uri(summary: Summary) -> str:
     """results.csv as a data URI; empty where it is too large and stays beside the page."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "results.csv"
-        write_csv(summary.results, path)
-        data = path.read_bytes()
+    data = csv_text(summary.results).encode()
     return "data:text/csv;charset=utf-8;base64," + base64.b64encode(data).decode() if len(data) <= CSV_AT_MOST else ""

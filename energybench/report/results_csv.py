@@ -12,18 +12,23 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", 
 """What spreadsheets take for the beginning of a formula; the last four are the wide forms of the first four."""
 
 
-def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Write ``frame``; text that a spreadsheet would run as a formula gets a leading apostrophe.
-
-    Raises:
-        RunFolderError: the file cannot be written.
-    """
+def csv_text(frame: pd.DataFrame) -> str:
+    """``frame`` as CSV; text that a spreadsheet would run as a formula gets a leading apostrophe."""
     safe = frame.copy()
     for name in safe.columns:
         if not pd.api.types.is_numeric_dtype(safe[name]):
             safe[name] = safe[name].map(_inert)
+    return str(safe.to_csv(index=False, lineterminator="\n"))
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write ``frame`` as ``csv_text`` gives it.
+
+    Raises:
+        RunFolderError: the file cannot be written.
+    """
     try:
-        replace_file(path, safe.to_csv(index=False, lineterminator="\n"))
+        replace_file(path, csv_text(frame))
     except OSError as error:
         raise disk_error(path, error) from error
 
