@@ -51,6 +51,39 @@ def fused(operators: Sequence[OperatorCost], *, outside_bytes: int = 0) -> Opera
     )
 
 
+def epilogues_fused(operators: Sequence[OperatorCost]) -> tuple[OperatorCost, ...]:
+    """The sequence as an inference compiler would run it: what only passes over a result joins the kernel that made it.
+
+    Every operator with multiply-accumulates takes along the batch normalisations and elementwise operators behind it,
+    for as long as each reads at least what the one before it wrote; further inputs (a residual) are read. Which tensors
+    an operator reads is not recorded, only how many bytes: an intermediate that something later reads again is counted
+    at that later read, its write is not. A training pass, which must keep intermediates, is returned as it is.
+    """
+    if any("backward" in op.name or op.name.endswith("_gradient") for op in operators):
+        return tuple(operators)
+    found: list[OperatorCost] = []
+    group: list[OperatorCost] = []
+    outside_bytes = 0
+    for op in operators:
+        more_bytes = op.read_bytes - op.weight_bytes - group[-1].write_bytes if group else -1
+        if _passes_over(op) and more_bytes >= 0:
+            group.append(op)
+            outside_bytes += more_bytes
+            continue
+        if group:
+            found.append(fused(group, outside_bytes=outside_bytes))
+        group, outside_bytes = ([op], 0) if op.macs else ([], 0)
+        if not op.macs:
+            found.append(op)
+    if group:
+        found.append(fused(group, outside_bytes=outside_bytes))
+    return tuple(found)
+
+
+def _passes_over(op: OperatorCost) -> bool:
+    return op.known and not op.macs and (op.family == "elementwise" or op.name == "batch_norm")
+
+
 def _common_path(operators: Sequence[OperatorCost]) -> str:
     """The module that contains all of them: ``blocks.3`` of ``blocks.3.conv`` and ``blocks.3.bn``."""
     levels = zip(*(op.path.split(".") for op in operators), strict=False)

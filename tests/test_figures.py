@@ -134,7 +134,7 @@ def test_drawing_leaves_matplotlib_as_it_was_and_does_not_touch_pyplot() -> None
 def test_a_run_without_joules_shows_latency_and_the_reason_and_no_empty_panel(tmp_path: Path) -> None:
     summary = example_summary(energy=False, simulated=False)
     files = save_figures(summary, tmp_path)
-    assert {f.name.split("-")[0] for f in files} == {"pairs", "gap", "group", "roofline", "waterline"}
+    assert {f.name.split("-")[0] for f in files} == {"pairs", "gap", "group", "roofline", "budget", "waterline"}
     assert not [f.name for f in files if "energy" in f.name]
     for figure in files:
         assert "joules" not in figure.svg.read_text()

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from energybench.analysis.waterline import waterline
-from energybench.cost import Operand, conv2d_cost, elementwise_cost, linear_cost
-from energybench.fusion import fused
+from energybench.cost import Operand, conv2d_cost, elementwise_cost, linear_cost, normalisation_cost
+from energybench.fusion import epilogues_fused, fused
 from energybench.machine import load_machine
 
 N, C, SIDE, E, G = 128, 64, 64, 6, 8
@@ -82,3 +82,40 @@ def test_members_that_multiply_in_different_formats_have_no_common_peak():
         fused([convolution(C, C, 1), linear_cost(rows=4, in_features=8, out_features=2)])
     with pytest.raises(ValueError, match="at least one"):
         fused([])
+
+
+def passing(shape, name="relu", inputs=1, weight_bytes=0):
+    tensor = Operand(shape, "float16")
+    make = normalisation_cost if name == "batch_norm" else elementwise_cost
+    op = make(inputs=[tensor] * inputs, outputs=[tensor], name=name)
+    return replace(op, read_bytes=op.read_bytes + weight_bytes, weight_bytes=weight_bytes)
+
+
+def test_what_only_passes_over_a_result_joins_the_kernel_that_made_it():
+    shape = (N, C, SIDE, SIDE)
+    conv, norm, add, relu = (
+        convolution(C, C, 3),
+        passing(shape, "batch_norm", weight_bytes=2 * 4 * C),
+        passing(shape, "add", inputs=2),
+        passing(shape),
+    )
+    (one,) = epilogues_fused([conv, norm, add, relu])
+    # read: its input, the residual, all weights; written: the result; three round trips of intermediates are saved
+    assert one.read_bytes == 2 * IMAGE_BYTES + 2 * C * C * 9 + 2 * 4 * C
+    assert one.write_bytes == IMAGE_BYTES
+    assert sum(op.bytes for op in (conv, norm, add, relu)) - one.bytes == 6 * IMAGE_BYTES
+    assert one.macs == conv.macs
+
+
+def test_what_comes_first_needs_the_whole_result_or_reads_less_than_it_stays_a_kernel_of_its_own():
+    shape = (N, C, SIDE, SIDE)
+    softmax = passing(shape, "softmax")
+    small = passing((N, C, 1, 1), "sigmoid")
+    sequence = [passing(shape), convolution(C, C, 1), replace(softmax, family="normalisation"), passing(shape),
+                convolution(C, C, 1), small]  # fmt: skip
+    assert epilogues_fused(sequence) == tuple(sequence)
+
+
+def test_a_training_pass_keeps_its_intermediates():
+    sequence = [convolution(C, C, 1), passing((N, C, SIDE, SIDE)), passing((N, C, SIDE, SIDE), "threshold_backward")]
+    assert epilogues_fused(sequence) == tuple(sequence)

@@ -91,6 +91,17 @@ def energy_roofline() -> str:
     )
 
 
+def budget() -> str:
+    """For ``budget_figure``."""
+    return (
+        "Bars add up to the measured time and, on the right, to the measured joules. Attainable is every operator on "
+        "its own roofline, one after another; kernels lose what they take beyond it. The blue line is the attainable "
+        "time if batch norms, activations and residual additions were fused into the kernel before them. In joules, "
+        "static power is counted over the measured time; grey is what the machine sheet does not explain. Where the "
+        "black line stands inside the bar, the sheet's unit energies are too high."
+    )
+
+
 def waterline() -> str:
     """For ``waterline_figure``; the efficiencies of each variant stand over its panel."""
     return (

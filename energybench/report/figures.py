@@ -22,6 +22,7 @@ from energybench.analysis.summary import Summary
 from energybench.errors import MachineError
 from energybench.machine import Machine
 from energybench.report import captions
+from energybench.report.figures_budget import budget_figure
 from energybench.report.figures_contributions import contribution_figure
 from energybench.report.figures_gap import energy_gap_figure, latency_gap_figure, with_ideal_energy
 from energybench.report.figures_group_size import group_size_figure
@@ -30,6 +31,7 @@ from energybench.report.figures_pairs import pair_figure
 from energybench.report.figures_power import power_figure
 from energybench.report.figures_roofline import energy_roofline_figure, roofline_figure
 from energybench.report.figures_waterline import sequence_waterlines, waterline_figure
+from energybench.report.operators import workflows
 from energybench.report.panels import constant_label, split, spread_over
 from energybench.report.power_trace import most_telling_case, power_trace
 from energybench.report.settings import Settings, places_of, settings_of
@@ -46,7 +48,7 @@ class FigureFile:
 
     Attributes:
         name: file stem, and anchor on the page.
-        family: ``pairs``, ``gap``, ``roofline``, ``waterline``, ``group size`` or ``power``.
+        family: ``pairs``, ``gap``, ``roofline``, ``budget``, ``waterline``, ``group size`` or ``power``.
         title: what it shows, in a few words.
         caption: how to read it, in sentences.
         svg: path of the SVG, text as text.
@@ -142,6 +144,7 @@ class _Planner:
             yield from self._rooflines(self.machine)
             for network, cases in self._networks():
                 for where, part in self._of_network(cases, self.settings.panels):
+                    yield self._budget(network, where, part, self.machine)
                     yield self._waterline(network, where, part, self.machine)
         yield from self._power()
 
@@ -246,6 +249,15 @@ class _Planner:
                     subtitle=self.device, origin=self.summary.run.origin,
                 ),
             )  # fmt: skip
+
+    def _budget(self, network: str, where: str, part: pd.DataFrame, machine: Machine) -> _Planned:
+        works = workflows(part, self.summary.operators, self.settings.stages)
+        return _Planned(
+            _stem("budget", network, where), "budget", "Where the time goes, and the joules", captions.budget(),
+            lambda: budget_figure(
+                works, machine, self.palette, subtitle=self._subtitle(part), origin=self.summary.run.origin
+            ),
+        )  # fmt: skip
 
     def _waterline(self, network: str, where: str, part: pd.DataFrame, machine: Machine) -> _Planned:
         lines = sequence_waterlines(part, self.summary.operators, machine, stages=self.settings.stages)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import pandas as pd
@@ -17,10 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from energybench.analysis.waterline import BarShape, Waterline, form_b, waterline
-from energybench.cost import OperatorCost
 from energybench.machine import Machine
-from energybench.report.operators import measured_by_case, operators_by_case
-from energybench.report.panels import grid, label, legend_below, point_label
+from energybench.report.operators import workflows
+from energybench.report.panels import grid, label, legend_below
 from energybench.report.quantities import Scale, digits, scale_for
 from energybench.report.style import APART, GRID, INK, MUTED, PAPER, WATER, Palette, plain, styled, title
 
@@ -79,37 +77,10 @@ def sequence_waterlines(
         machine: whose peaks and bandwidth are meant.
         stages: columns that name a layer among those of its variant.
     """
-    costs, times = operators_by_case(operators), measured_by_case(operators)
-    found: dict[str, Waterline] = {}
-    for variant, rows in cases.groupby("variant", sort=False):
-        sequence: list[OperatorCost] = []
-        measured: list[float | None] = []
-        wall_s = 0.0
-        for row in rows.to_dict("records"):
-            mine = costs.get(row["case"], [])
-            repeat = int(row["repeat"]) if not pd.isna(row["repeat"]) else 1
-            latency_s = float(row["loop_latency_s"])
-            wall_s += repeat * latency_s
-            name = point_label(stages, [row.get(s) for s in stages]) if len(rows) > 1 else ""
-            sequence += [_repeated(op, repeat, name) for op in mine]
-            measured += [None if t is None else repeat * t for t in _times(times.get(row["case"], []), latency_s)]
-        wall = wall_s if math.isfinite(wall_s) and wall_s > 0 else None
-        found[str(variant)] = waterline(sequence, machine, measured, wall_s=wall)
-    return found
-
-
-def _times(measured: Sequence[float | None], latency_s: float) -> list[float | None]:
-    """Measured operator times; the loop's latency is that of a lone operator's."""
-    if len(measured) == 1 and measured[0] is None and math.isfinite(latency_s):
-        return [latency_s]
-    return list(measured)
-
-
-def _repeated(op: OperatorCost, repeat: int, name: str) -> OperatorCost:
-    return replace(
-        op, macs=op.macs * repeat, read_bytes=op.read_bytes * repeat, write_bytes=op.write_bytes * repeat,
-        path=" ".join(filter(None, (name, op.path))),
-    )  # fmt: skip
+    return {
+        variant: waterline(work.operators, machine, work.measured_s, wall_s=work.wall_s)
+        for variant, work in workflows(cases, operators, stages).items()
+    }
 
 
 class _Frame(NamedTuple):
