@@ -249,6 +249,19 @@ def test_roofline_points_stand_at_flops_over_bytes_and_flops_over_seconds() -> N
     assert f"balance {balance:.3g}" in texts(figure)
 
 
+def test_a_case_stands_under_the_roof_of_the_format_it_multiplies_in() -> None:
+    summary = example_summary()
+    variant = summary.cases["variant"].iloc[0]
+    operators = summary.operators.copy()
+    mine = operators["case"].isin(summary.cases.loc[summary.cases["variant"] == variant, "case"])
+    operators.loc[mine & (operators["macs"] > 0), "dtype"] = "int8"
+    figure = roofline_figure(summary.cases, operators, MACHINE, PALETTE)
+    panels = {ax.get_title("left"): [line for line in ax.get_lines() if line.get_gid()] for ax in figure.axes}
+    expected = (summary.cases["variant"] == variant).sum()
+    assert len(panels["int8"]) == expected
+    assert len(panels["float16"]) == len(summary.cases) - expected
+
+
 def test_what_stages_add_sums_to_the_change_of_the_total() -> None:
     summary = example_summary(full=True)
     here = (

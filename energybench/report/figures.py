@@ -131,7 +131,7 @@ class _Planner:
     def figures(self) -> Iterator[_Planned]:
         """The answer first, then why."""
         yield self._pairs()
-        for network, cases in self._networks():
+        for network, cases in self._networks() if self.settings.summed else ():
             for where, part in self._of_network(cases):
                 yield self._contributions(network, where, part)
         if self.machine is not None:
@@ -168,7 +168,7 @@ class _Planner:
         )  # fmt: skip
 
     def _contributions(self, network: str, where: str, part: pd.DataFrame) -> _Planned:
-        pairs = self._pairs_at(part)
+        pairs = pairs_at(self.summary, self.settings, part)
         return _Planned(
             _stem("stages", network, where), "pairs", "Which stages make the difference", captions.contributions(),
             lambda: contribution_figure(
@@ -176,18 +176,6 @@ class _Planner:
                 subtitle=self._subtitle(part), origin=self.summary.run.origin,
             ),
         )  # fmt: skip
-
-    def _pairs_at(self, part: pd.DataFrame) -> pd.DataFrame:
-        """Pairs of the cases in ``part``, and the totals they add up to."""
-        pairs, first = self.summary.pairs, part.iloc[0]
-        cases: pd.Series = pairs["comparison"].isin(part["comparison"]) & (pairs["scope"] == "case")
-        network = " ".join(str(first[name]) for name in self.settings.texts)
-        totals = (
-            (pairs["scope"] == "total") & (pairs["network"].fillna("") == network)
-            & (pairs["batch"] == first["batch"]) & (pairs["dtype"] == first["dtype"])
-        )  # fmt: skip
-        chosen: pd.DataFrame = pairs[cases | totals]
-        return chosen
 
     def _gaps(self, machine: Machine) -> Iterator[_Planned]:
         results = self.summary.totals if len(self.summary.totals) else self.cases
@@ -279,6 +267,18 @@ class _Planner:
                 subtitle=self.device, origin=self.summary.run.origin,
             ),
         )  # fmt: skip
+
+
+def pairs_at(summary: Summary, settings: Settings, part: pd.DataFrame) -> pd.DataFrame:
+    """Pairs of the cases in ``part``, which are all at one setting, and of the totals they add up to."""
+    pairs, sums, first = summary.pairs, summary.totals, part.iloc[0]
+    cases: pd.Series = pairs["comparison"].isin(part["comparison"]) & (pairs["scope"] == "case")
+    for name in settings.all:
+        sums = sums[sums[name] == first[name]] if len(sums) else sums
+    places = {str(place).removeprefix("total ") for place in sums["comparison"]} if len(sums) else set()
+    totals = (pairs["scope"] == "total") & pairs["comparison"].isin(places)
+    chosen: pd.DataFrame = pairs[cases | totals]
+    return chosen
 
 
 def _stem(*parts: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from energybench.analysis.roofline import case_roofline, energy_balance, energy_roof, l2_roof, time_balance, time_roof
+from energybench.cost import OperatorCost
 from energybench.machine import Machine
 from energybench.report.operators import operators_by_case
 from energybench.report.panels import grid, label, legend_below, log_axis
@@ -30,7 +32,7 @@ VISIBLE = 1.04
 
 @dataclass(frozen=True)
 class RoofPoint:
-    """One case under a roof: FLOP/byte across; FLOP/s or FLOP/J up."""
+    """One case under the roof of the format it multiplies in: FLOP/byte across; FLOP/s or FLOP/J up."""
 
     variant: str
     batch: int
@@ -141,12 +143,20 @@ def _points(
         ends = [roof.flops / row[f"{stem}_{end}{unit}"] if row[f"{stem}_{end}{unit}"] > 0 else math.nan
                 for end in ("high", "low")]  # fmt: skip
         points.append(
-            RoofPoint(row["variant"], int(row["batch"]), str(row["dtype"]), roof.intensity, roof.flops / spent,
-                      ends[0], ends[1], f"case-{index}")
+            RoofPoint(row["variant"], int(row["batch"]), _multiplied_in(costs[row["case"]]), roof.intensity,
+                      roof.flops / spent, ends[0], ends[1], f"case-{index}")
         )  # fmt: skip
     if not points:
         raise ValueError(f"no case has both FLOPs and {column}")
     return points[:CASES_AT_MOST]
+
+
+def _multiplied_in(operators: Sequence[OperatorCost]) -> str:
+    """The number format of most of the FLOPs; that of a quantised layer is not that of the network around it."""
+    flops: Counter[str] = Counter()
+    for op in operators:
+        flops[op.dtype] += op.flops
+    return flops.most_common(1)[0][0]
 
 
 def _figure(points: Sequence[RoofPoint], palette: Palette) -> tuple[Figure, list[tuple[Axes, str, list[RoofPoint]]]]:
