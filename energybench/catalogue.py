@@ -11,8 +11,11 @@ LAYERS: Mapping[str, str] = {
     "BlockFusedConvFirst2d": "energybench.layers.block_fusion",
     "BlockFusedMBConv2d": "energybench.layers.block_fusion",
     "BlocksInSitu2d": "energybench.layers.blocks_in_situ",
+    "CompactChannelAttention2d": "energybench.layers.dico",
     "ConvFirst2d": "energybench.layers.residual_blocks",
     "ConvNeXtBlock2d": "energybench.layers.residual_blocks",
+    "DiCoBlock2d": "energybench.layers.dico",
+    "DiCoConv2d": "energybench.layers.dico",
     "DilatedReparamBlock2d": "energybench.layers.dilated_reparam",
     "Float8PointwiseConv2d": "energybench.layers.float8",
     "FusedMBConv2d": "energybench.layers.residual_blocks",
@@ -38,6 +41,7 @@ LAYERS: Mapping[str, str] = {
 
 NETWORKS: Mapping[str, str] = {
     "ConvNeXt": "energybench.networks.convnext",
+    "DiCo": "energybench.networks.dico",
     "InceptionNeXt": "energybench.networks.inception_next",
     "LSNet": "energybench.networks.lsnet",
     "MobileNetV1": "energybench.networks.mobilenet_v1",

@@ -1,4 +1,4 @@
-"""Whole networks have the published counts: zoo_conv.md entries 1, 2, 9 to 11, and e2gc.md sections 5.1 and 5.2."""
+"""Whole networks have the published counts: zoo_conv.md entries 1, 2, 9 to 12, and e2gc.md sections 5.1 and 5.2."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from energybench.layers.group_conv import GroupConv2d
 from energybench.networks.convnext import ConvNeXt
+from energybench.networks.dico import DiCo
 from energybench.networks.inception_next import InceptionNeXt
 from energybench.networks.lsnet import LSNet
 from energybench.networks.mobilenet_v1 import MobileNetV1
@@ -99,6 +100,40 @@ def test_lsnet_has_the_macs_of_the_entry_plus_its_attention_and_aggregation(size
     attention = odd[3] * pixels[3] ** 2 * (4 * 16 + widths[3])
     assert macs["matmul"] == aggregation + attention
     assert sum(macs.values()) == macs["conv2d"] + macs["linear"] + macs["matmul"]
+
+
+@pytest.mark.parametrize(
+    ("size", "params", "billions"),
+    [
+        ("S", 33_137_672, "4.24"),
+        ("B", 129_992_712, "16.86"),
+        ("L", 463_897_992, "60.17"),
+        ("XL", 701_151_368, "87.22"),
+    ],
+)
+def test_dico_has_the_counts_of_the_entry_at_latents_of_32(size, params, billions):
+    with torch.device("meta"):
+        network, latents = DiCo(size), torch.empty(1, 4, 32, 32)
+        times = torch.empty(1, dtype=torch.int64)
+    assert sum(p.numel() for p in network.parameters()) == params
+    traced = trace(network, [latents, times, times], training=False)
+    assert all(operator.known for operator in traced.operators)
+    assert traced.outputs[0].shape == (1, 8, 32, 32)
+    digits = len(billions.partition(".")[2])
+    assert f"{sum(operator.macs for operator in traced.operators) / 1e9:.{digits}f}" == billions
+
+
+def test_dico_depends_on_latents_times_and_labels():
+    torch.manual_seed(0)
+    network = DiCo("S").eval()
+    x = torch.randn(2, 4, 8, 8)
+    with torch.no_grad():
+        y, later, other = (
+            network(x, torch.tensor([t, t]), torch.tensor([c, c])) for t, c in ((5, 1), (900, 1), (5, 2))
+        )
+    assert bool(y.isfinite().all())
+    assert not torch.allclose(y, later)
+    assert not torch.allclose(y, other)
 
 
 def test_mobilenet_without_batch_norms_has_the_counts_of_table_5_1():

@@ -11,13 +11,14 @@ class LayerNorm2d(nn.LayerNorm):
 
     Args:
         channels: C.
+        affine: with a learned weight and bias.
 
     Shapes: N x C x H x W to the same; weight and bias C.
     Source: Liu et al., ConvNeXt (arXiv 2201.03545), section 2.6.
     """
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, eps=1e-6)
+    def __init__(self, channels: int, *, affine: bool = True) -> None:
+        super().__init__(channels, eps=1e-6, elementwise_affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:
         """N x C x H x W to the same."""
