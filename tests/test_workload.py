@@ -111,6 +111,39 @@ def test_peak_memory_follows_what_is_alive():
     assert trace(Chain(), [x], training=False).peak_bytes == pytest.approx(2 * 4000, rel=0.01)
 
 
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("groups", [1, 16])
+def test_convolutions_keep_channels_last_as_devices_do(groups, training):
+    def layouts(device: str) -> list[torch.Size]:
+        conv = nn.Conv2d(16, 16, 3, padding=1, groups=groups, device=device).to(memory_format=torch.channels_last)
+        x = torch.empty(2, 16, 8, 8, device=device).to(memory_format=torch.channels_last)
+        half = torch.nn.Sequential(conv, conv)
+        if device == "meta":
+            return [trace(half, [x], training=training).outputs[0].stride()]
+        return [half(x).stride()]
+
+    assert layouts("meta") == layouts("cpu") == [(16 * 64, 1, 16 * 8, 16)]
+
+
+def test_a_linear_layer_behind_channels_last_maps_needs_no_copy():
+    class Pixelwise(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(8, 8, 3, padding=1)
+            self.linear = nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.linear(self.conv(x).permute(0, 2, 3, 1))
+
+    found = {}
+    for layout in (torch.contiguous_format, torch.channels_last):
+        with torch.device("meta"):
+            module, x = Pixelwise().to(memory_format=layout), torch.empty(2, 8, 6, 6).to(memory_format=layout)
+        found[layout] = [op.name for op in trace(module, [x], training=False).operators]
+    assert found[torch.contiguous_format] == ["conv2d", "clone", "matmul", "add"]
+    assert found[torch.channels_last] == ["conv2d", "linear"]
+
+
 def test_an_embedding_moves_only_the_rows_that_are_picked():
     plan = plan_of("torch.nn:Embedding", "num_embeddings: 50000, embedding_dim: 64", "{shape: [2, 8], integers: 50000}")
     assert plan.eager_bytes == 16 * 8 + 2 * 16 * 64 * 4

@@ -21,7 +21,10 @@ from energybench.kernel_cost import KernelForm, dtype_name, kernel_form, operand
 
 Arguments = Sequence[Any]
 
-_FREE = {"_unsafe_view", "unsafe_split", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
+_FREE = {
+    "_unsafe_view", "unsafe_split", "as_strided_",
+    "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided",
+}  # fmt: skip
 """No kernel, though the schema does not say that the output is a view."""
 
 _NORMALISATIONS = """

@@ -24,6 +24,7 @@ from energybench import cost
 from energybench.cost import OperatorCost
 from energybench.kernel_cost import dtype_name, operand
 from energybench.workload.aten import is_free, operator_costs, tensors_in
+from energybench.workload.layouts import as_laid_out_on_devices
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ class _Recorder(TorchDispatchMode):
         if line in self._results:
             result = _made_like(self._results[line])
         else:
-            result = func(*args, **keywords)
+            result = as_laid_out_on_devices(func, args, func(*args, **keywords))
             if not any(returned.alias_info for returned in func._schema.returns):
                 self._results[line] = _layouts(result)
         self.memory.see(result)
