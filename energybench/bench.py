@@ -42,8 +42,11 @@ class Progress(Protocol):
     def doing(self, what: str) -> None:
         """What is being measured now."""
 
-    def window_done(self, power_w: float | None, temperature_c: float | None) -> None:
-        """One window has been written."""
+    def expects(self, done: int, to_come: int) -> None:
+        """Windows there are, and how many are still to come as far as is known now."""
+
+    def window_done(self, power_w: float | None, temperature_c: float | None, energy_j: float | None) -> None:
+        """One window has been written; ``energy_j`` is what the device took during it."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,15 @@ class Bench:
     meter_lost: bool = False
     found: dict[tuple[str, str], list[WindowJoules]] = field(default_factory=dict)
     given_up: dict[tuple[str, str], str] = field(default_factory=dict)
+    later: int = 0
 
     def windows_of(self, comparison: Comparison, work: str) -> list[WindowJoules]:
         """What the windows of a piece of work have said so far, to be appended to."""
         return self.found.setdefault((comparison.id, work), [])
+
+    def expects(self, to_come: int) -> None:
+        """Tell how far we are: ``to_come`` windows of this comparison, and ``later`` ones of those that follow."""
+        self.progress.expects(sum(len(windows) for windows in self.found.values()), to_come + self.later)
 
     def note(self, text: str) -> None:
         """Tell the user, and keep it for the record."""

@@ -18,6 +18,7 @@ from energybench.suite_axes import Axes, Skips, check_sides, narrow
 from energybench.suite_model import OPTIONS, Accuracy, Scalar, Suite, TensorInput, Variant
 from energybench.suite_yaml import Keys, listed
 
+MAX_CASES = 100_000
 MAX_ID = 450
 """Characters of a point in words: it is part of every case's id."""
 
@@ -118,7 +119,7 @@ def expand(
     quick: bool = False,
     only: Sequence[str] = (),
     settings: Mapping[str, Sequence[Scalar]] | None = None,
-    max_cases: int = 100_000,
+    max_cases: int = MAX_CASES,
 ) -> tuple[list[Case], list[Skipped]]:
     """The cases of a suite, variants of one comparison together, and what it skips.
 
@@ -177,7 +178,7 @@ def _check_sizes(suite: Suite, axes: Axes, max_cases: int) -> None:
     if count > max_cases:
         sizes = " x ".join(f"{axis} {len(entries)}" for axis, entries in axes.items())
         what = f"{count} cases (variants {len(suite.variants)} x {sizes}) are more than {max_cases}"
-        raise suite.error(("axes",), what, remedy="fewer values, or --set and --only")
+        raise suite.error(("axes",), what, remedy=f"fewer values, or --set; --max-cases {count}")
     words = sum(max(len(_words(entry)) + 1 for entry in entries) for entries in axes.values())
     if words > MAX_ID:
         what = f"a case's name would have {words} characters, which is more than {MAX_ID}"

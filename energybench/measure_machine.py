@@ -36,8 +36,8 @@ CACHES = 8
 LEAST_BYTES = 64 * 2**20
 MEMORY_SHARE = 0.125
 
-Reporter = Callable[[int, str], Progress]
-"""Makes who is told how far we are, from the number of windows to come and a name."""
+Reporter = Callable[[str], Progress]
+"""Makes who is told how far we are, from a name."""
 
 
 def measure_machine(options: RunOptions, reporter: Reporter) -> tuple[Path, MeasuredMachine]:
@@ -59,7 +59,7 @@ def measure_machine(options: RunOptions, reporter: Reporter) -> tuple[Path, Meas
     station = open_station(options)
     try:
         study = plan_study(machine_suite(station.device), station, options)
-        folder = run_study(study, station, options, reporter(study.works * study.plan.windows, study.suite.name))
+        folder = run_study(study, station, options, reporter(study.suite.name))
     finally:
         station.close()
     return folder, measured_machine(load(folder))

@@ -17,6 +17,7 @@ from energybench.analysis.summary import Summary, summarize
 from energybench.errors import EnergyBenchError
 from energybench.expand import expand
 from energybench.journal import load
+from energybench.progress import Quiet
 from energybench.report.quantities import quantity
 from energybench.session import run_study
 from energybench.study import RunOptions, open_station, study_of
@@ -188,23 +189,10 @@ def measure(
             plans = [plan_given(case, named[case.variant], tensors) for case in cases]
             if station.device.facts.simulated:
                 _check_shapes_suffice(plans)
-            folder = run_study(study_of(suite, plans, skipped, station, options), station, options, _Quiet())
+            folder = run_study(study_of(suite, plans, skipped, station, options), station, options, Quiet())
         summary = summarize(load(folder))
     found = {str(row["variant"]): _measurement(row, summary) for _, row in summary.cases.iterrows()}
     return found if isinstance(modules, Mapping) else found[ALONE]
-
-
-class _Quiet:
-    """Progress that says nothing; notes are in the summary's run record."""
-
-    def note(self, text: str) -> None:
-        """Nothing."""
-
-    def doing(self, what: str) -> None:
-        """Nothing."""
-
-    def window_done(self, power_w: float | None, temperature_c: float | None) -> None:
-        """Nothing."""
 
 
 def _device_of(tensors: Sequence[Tensor]) -> str:

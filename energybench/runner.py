@@ -157,6 +157,8 @@ def _blocks(bench: Bench, comparison: Comparison, prepared: list[Prepared]) -> s
         if bench.deadline_s is not None and bench.device.clock.now_s() > bench.deadline_s:
             return "budget"
         chosen = [w for w in active if w == baseline or w in wanting]
+        planned = sum(max(plan.windows - counts[work], 0) for work in active)
+        bench.expects(max(planned, 2 * len(chosen)))
         order = [chosen[i] for i in bench.random.permutation(len(chosen))]
         for number, works in ((block, order), (block + 1, order[::-1])):
             for work in works:

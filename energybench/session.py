@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,7 +77,9 @@ def run_study(
         todo = _to_measure(bench, study)
         if options.isolated is not None and not todo:
             options.isolated.note("", "")
-        for comparison in todo:
+        for place, comparison in enumerate(todo):
+            bench.later = _to_come(bench, todo[place + 1 :])
+            bench.expects(_to_come(bench, [comparison]))
             stopped = measure_comparison(bench, comparison, last=comparison is todo[-1])
             if not bench.meter_lost:
                 journal.stop(comparison.id, stopped)
@@ -147,6 +149,13 @@ def _to_measure(bench: Bench, study: Study) -> list[Comparison]:
 def _missing(bench: Bench, comparison: Comparison) -> bool:
     keys = [(comparison.id, work.work) for work in comparison.works]
     return any(not bench.found.get(key) and key not in bench.given_up for key in keys)
+
+
+def _to_come(bench: Bench, comparisons: Sequence[Comparison]) -> int:
+    """Windows that comparisons lack of those that were planned; more where the precision asks for them."""
+    keys = [(c.id, work.work) for c in comparisons for work in c.works]
+    lacking = [bench.plan.windows - len(bench.found.get(key, ())) for key in keys if key not in bench.given_up]
+    return sum(max(windows, 0) for windows in lacking)
 
 
 def _complete(bench: Bench, study: Study) -> bool:

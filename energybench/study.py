@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ from typing import Any
 from energybench.against_itself import doubled
 from energybench.bench import Comparison
 from energybench.devices import Device
-from energybench.devices.open import Watch, open_device, open_meter_for
+from energybench.devices.open import Watch, lock_name, open_device, open_meter_for
 from energybench.devices.simulated import SimulatedDevice
-from energybench.errors import MeterError, SuiteError
-from energybench.expand import Skipped, expand
+from energybench.errors import SuiteError
+from energybench.expand import MAX_CASES, Skipped, expand
 from energybench.isolation import Step
 from energybench.lock import DeviceLock
 from energybench.machine import Machine, machine_for_device, missing_rate, predicted_energy_j, predicted_latency_s
@@ -49,6 +50,8 @@ class RunOptions:
     retry_failed: bool = False
     case_limit_s: float | None = None
     isolated: Step | None = None
+    wait: bool = False
+    max_cases: int = MAX_CASES
     against_itself: bool = False
     operators: bool = False
     seed: int = 0
@@ -117,23 +120,31 @@ class Station:
             self.lock.close()
 
 
-def open_station(options: RunOptions) -> Station:
+def open_station(options: RunOptions, tell: Callable[[str], None] = lambda _: None) -> Station:
     """Open what the options name, or the best there is.
+
+    The device is locked before it is opened: a context that waits would be a foreign process to the run it waits for.
+
+    Args:
+        options: device and meter; whether to wait for another run on the device.
+        tell: is told whom we wait for.
 
     Raises:
         DeviceError: a device that was asked for cannot be used.
         MeterError: a meter that was asked for cannot be used.
     """
-    device, notes = open_device(options.device, seed=options.seed, plugins=options.plugins)
-    facts = device.facts
-    lock = None if facts.simulated else DeviceLock(facts.uuid or facts.name)
-    try:
-        return Station(device, open_meter_for(device, options.meter, seed=options.seed), notes, lock)
-    except MeterError:
+    name = lock_name(options.device)
+    holder = " ".join(options.command)
+    waits = options.wait or options.isolated is not None
+    lock = DeviceLock(name, holder=holder, waiting=tell if waits else None) if name is not None else None
+    with ExitStack() as opened:
         if lock is not None:
-            lock.close()
-        device.close()
-        raise
+            opened.callback(lock.close)
+        device, notes = open_device(options.device, seed=options.seed, plugins=options.plugins)
+        opened.callback(device.close)
+        watch = open_meter_for(device, options.meter, seed=options.seed)
+        opened.pop_all()
+    return Station(device, watch, notes, lock)
 
 
 def plan_study(suite: Suite, station: Station, options: RunOptions) -> Study:
@@ -142,7 +153,9 @@ def plan_study(suite: Suite, station: Station, options: RunOptions) -> Study:
     Raises:
         SuiteError: a case cannot be constructed or run by shape.
     """
-    cases, skipped = expand(suite, quick=options.quick, only=options.only, settings=options.settings)
+    cases, skipped = expand(
+        suite, quick=options.quick, only=options.only, settings=options.settings, max_cases=options.max_cases
+    )
     if not cases:
         raise SuiteError("no case is left to measure", where=suite.source, remedy="look at skip:, --only and --set")
     plans = [plan_workload(case, plugins=options.plugins) for case in cases]

@@ -108,7 +108,8 @@ def _recorded(bench: Bench, work: Prepared, place: WindowRecord) -> WindowJoules
     )
     found = window_joules(window, readings, bench.sensor if bench.metered else None)
     append(bench, window, readings)
-    bench.progress.window_done(found.power_w, window.after.temperature_c if window.after else None)
+    energy_j = None if found.power_w is None else found.power_w * (window.stop_s - window.start_s)
+    bench.progress.window_done(found.power_w, window.after.temperature_c if window.after else None, energy_j)
     return found
 
 

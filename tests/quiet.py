@@ -37,6 +37,7 @@ class Remembering:
     interrupt_after: int | None = None
     notes: list[str] = field(default_factory=list)
     windows: int = 0
+    expected: list[tuple[int, int]] = field(default_factory=list)
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -44,7 +45,10 @@ class Remembering:
     def doing(self, what: str) -> None:
         pass
 
-    def window_done(self, power_w: float | None, temperature_c: float | None) -> None:
+    def expects(self, done: int, to_come: int) -> None:
+        self.expected.append((done, to_come))
+
+    def window_done(self, power_w: float | None, temperature_c: float | None, energy_j: float | None) -> None:
         self.windows += 1
         if self.interrupt_after is not None and self.windows >= self.interrupt_after:
             raise KeyboardInterrupt

@@ -113,6 +113,8 @@ def test_the_cpu_measures_latency_and_says_why_there_are_no_joules(tmp_path):
         (["run", "gconv", "--device", "sim:h200", "--set", "batch"], 2, "--set"),
         (["run", "gconv", "--device", "sim:h200", "--set", "bach=1"], 2, "batch"),
         (["run", "gconv", "--device", "sim:h200", "--only", "nothing*"], 2, "nothing*"),
+        (["run", "gconv", "--device", "sim:h200", "--aa", "--only", "E2GC*"], 2, "--aa measures the baseline alone"),
+        (["run", "gconv", "--device", "sim:h200", "--max-cases", "100"], 2, "468 cases"),
         (["report", "."], 2, "is not a run folder"),
         (["report", "nowhere"], 2, "is not a run folder"),
         (["show", "gconv.yml"], 2, ""),

@@ -8,10 +8,8 @@ from typing import Any
 import click
 
 from energybench import __version__
-from energybench.cli import measuring, modelling, reading, showing
+from energybench.cli import measuring, modelling, reading, running, showing
 from energybench.errors import EnergyBenchError
-
-EXIT_INTERRUPTED = 130
 
 
 class Commands(click.Group):
@@ -26,7 +24,7 @@ class Commands(click.Group):
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("energybench: interrupted", err=True)
-            ctx.exit(EXIT_INTERRUPTED)
+            ctx.exit(running.EXIT_INTERRUPTED)
         except BrokenPipeError:
             sys.stderr.close()
             ctx.exit(0)
@@ -54,7 +52,7 @@ def _printable(text: str) -> str:
 
 
 for command in (
-    measuring.run,
+    running.run,
     reading.report,
     reading.compare,
     measuring.doctor,

@@ -220,6 +220,15 @@ class CudaDevice:
         return float(before.elapsed_time(after)) * 1e-3
 
 
+def uuid_of(which: str) -> str:
+    """The UUID of a GPU given by index or UUID, without opening a context on it.
+
+    Raises:
+        DeviceError: there is no such GPU.
+    """
+    return f"GPU-{torch.cuda.get_device_properties(_find(which)).uuid}"
+
+
 def _find(which: str) -> int:
     """The PyTorch index of a GPU given by index or UUID (with or without ``GPU-``, prefixes allowed)."""
     count = torch.cuda.device_count()

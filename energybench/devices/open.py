@@ -72,6 +72,25 @@ def open_device(name: str | None, *, seed: int = 0, plugins: Sequence[str] = ())
     )
 
 
+def lock_name(name: str | None) -> str | None:
+    """Which device a name stands for, as one word that all its names share; None where there is nothing to lock.
+
+    Asking a GPU for its UUID opens no context on it.
+    """
+    if name == "cpu":
+        return name
+    kind, _, which = (name or "cuda").partition(":")
+    if kind != "cuda":
+        return None
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    from energybench.devices.cuda import uuid_of
+
+    return uuid_of(which or "0")
+
+
 @dataclass(frozen=True)
 class Watch:
     """A meter that was opened for a device.

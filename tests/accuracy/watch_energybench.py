@@ -102,6 +102,9 @@ class StandIn:
     def free_memory_bytes(self) -> int | None:
         return None
 
+    def fault(self) -> str:
+        return ""
+
     def release(self, prepared: Prepared) -> None:
         return None
 
@@ -118,7 +121,10 @@ class Silent:
     def doing(self, what: str) -> None:
         return None
 
-    def window_done(self, power_w: float | None, temperature_c: float | None) -> None:
+    def expects(self, done: int, to_come: int) -> None:
+        return None
+
+    def window_done(self, power_w: float | None, temperature_c: float | None, energy_j: float | None) -> None:
         return None
 
 
