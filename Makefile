@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 TIMM_VENV ?= .venv-timm
 OUT ?= results/gpu-check
 
-.PHONY: setup run test test-timm check format docs accuracy proof predict-check gpu-check clean
+.PHONY: setup run test test-timm check format docs accuracy soak proof predict-check gpu-check clean
 
 setup: $(READY)
 

@@ -15,7 +15,7 @@ from energybench.errors import CaseError
 from energybench.journal import WindowRecord
 from energybench.settling import measure_idle, settle
 from energybench.window import failures_as_rows, measured_window
-from energybench.workload import WorkPlan
+from energybench.workload import WorkPlan, resident_bytes
 
 MEMORY_SHARE = 0.8
 
@@ -54,13 +54,15 @@ def _that_fit_together(bench: Bench, comparison: Comparison) -> list[tuple[WorkP
     works = tuple(work for work in comparison.works if (comparison.id, work.work) not in bench.given_up)
     if not works:
         return []
-    if free is None or sum(w.peak_memory_bytes for w in works) <= MEMORY_SHARE * free:
+    l2_bytes = bench.device.facts.l2_bytes or 0
+    needs_bytes = {work.work: resident_bytes(work, l2_bytes) for work in works}
+    if free is None or sum(needs_bytes.values()) <= MEMORY_SHARE * free:
         return [works]
     baseline, *others = works
     groups: list[tuple[WorkPlan, ...]] = []
     group: list[WorkPlan] = [baseline]
     for work in others:
-        if len(group) > 1 and sum(w.peak_memory_bytes for w in [*group, work]) > MEMORY_SHARE * free:
+        if len(group) > 1 and sum(needs_bytes[w.work] for w in [*group, work]) > MEMORY_SHARE * free:
             groups.append(tuple(group))
             group = [baseline]
         group.append(work)

@@ -203,5 +203,7 @@ def _keep(
 def _not_a_field(key: str, axes: Axes) -> str:
     if key in axes:
         return f"{key!r} has several fields that move together; name one of them: {listed(axes[key][0])}"
+    if key == "repeat":
+        return "'repeat' says how often a stage counts in totals; it cannot be chosen by"
     known = [*fields_of(axes), *(option for option in OPTIONS if option not in axes)]
     return f"{key!r} is no field of this suite (there are {listed(known)}){did_you_mean(key, known)}"

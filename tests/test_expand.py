@@ -101,7 +101,7 @@ def test_a_reserved_option_that_is_no_axis_can_be_set():
         ({"network": ["x"], "channels": [32]}, "no entry of this axis remains"),
         ({"dtype": ["float12"]}, "did you mean"),
         ({"batch": [True]}, "whole number from 1"),
-        ({"repeat": [3]}, "no field"),
+        ({"repeat": [0]}, "says how often a stage counts in totals"),
     ],
 )
 def test_a_setting_that_cannot_be_met_is_refused(settings, words):

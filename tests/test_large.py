@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 import tracemalloc
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
+from quiet import Remembering, measured
 
 from energybench.analysis.summary import summarize
 from energybench.expand import expand
@@ -158,3 +162,38 @@ def test_what_a_run_keeps_of_a_window_is_small_and_the_rest_is_on_the_disk(tmp_p
     assert len(load(tmp_path / "run").windows) == len(run.windows) + 2000
     assert len(listing(parse_suite(large_suite(1)))) > 1000
     assert len(summarize(load(tmp_path / "run")).cases) == VARIANTS
+
+
+LONG = """
+name: long
+baseline: a
+variants:
+  a: {layer: GroupConv2d, args: {channels: 64, kernel_size: 3, groups: 8}}
+  b: {layer: GroupConv2d, args: {channels: 64, kernel_size: 3, groups: 1}}
+input: [16, 64, 28, 28]
+method: {windows: 1000, precision: 50%, window_s: 1s}
+"""
+
+
+@dataclass
+class Weighing(Remembering):
+    """Remembers how large the process is after some windows."""
+
+    bytes_after: dict[int, int] = field(default_factory=dict)
+
+    def window_done(self, power_w, temperature_c, energy_j):
+        super().window_done(power_w, temperature_c, energy_j)
+        if self.windows in (500, 2000):
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            self.bytes_after[self.windows] = pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_a_run_of_two_thousand_windows_stays_small(tmp_path, monkeypatch):
+    unsynced(monkeypatch)
+    progress = Weighing()
+    folder, _ = measured(tmp_path, text=LONG, progress=progress)
+    # A window's readings and stamps are over 20 KB; of those that are on the disk some 3 KB stay.
+    assert (progress.bytes_after[2000] - progress.bytes_after[500]) / 1500 < 8_000
+    run_file = (folder / "run.json").stat().st_size
+    assert sum(w.kind == "window" for w in load(folder).windows) == 2000
+    assert run_file < 20_000

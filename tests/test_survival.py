@@ -187,6 +187,31 @@ def test_a_case_that_takes_the_device_along_ends_the_run_and_the_same_command_go
     assert set(rows[rows["variant"] != "dense"]["status"]) == {"ok"}
 
 
+class Small(SimulatedDevice):
+    """A simulated board with little memory."""
+
+    free_bytes = 0
+
+    def free_memory_bytes(self):
+        return self.free_bytes
+
+
+def test_what_does_not_fit_together_is_measured_in_sub_blocks_that_all_have_the_baseline(tmp_path):
+    """Cold inputs of a variant fill twice the L2, whatever its peak: 0.8 of 3.2 fills holds two of three variants."""
+    device = Small("h200")
+    device.free_bytes = int(3.2 * 2 * device.facts.l2_bytes)
+    run = load(on(device, tmp_path))
+    assert any("do not fit into memory together; measured in 2 sub-blocks" in note for note in run.record.notes)
+    assert set(summarize(run).cases["status"]) == {"ok"}
+    first = run.record.cases[0]
+    blocks: dict[int, set[str]] = {}
+    for window in run.windows:
+        if window.kind == "window" and window.comparison == first.comparison:
+            blocks.setdefault(window.block, set()).add(window.work)
+    assert len(set.union(*blocks.values())) == 3
+    assert all(len(works) == 2 and first.work in works for works in blocks.values())
+
+
 def energybench(*words, cwd):
     return subprocess.run(
         [sys.executable, "-m", "energybench", *words],

@@ -68,13 +68,23 @@ class Measured:
         """Joules per iteration by block, of the windows whose joules may be printed.
 
         Where some windows have joules from the counter, those from power readings are left out: two sources of
-        different gain are never averaged.
+        different gain are never averaged. So are windows in which the counter jumped.
         """
         if self.distrust:
             return {}
         found = [w for w in self.windows if w.joules.energy_per_iteration_j is not None]
-        counted = [w for w in found if w.joules.estimator == "counter"]
-        return {w.record.block: w.joules.energy_per_iteration_j or 0.0 for w in counted or found}
+        jumped = self.jumped
+        counted = [w for w in found if w.joules.estimator == "counter" and w not in jumped]
+        read = [w for w in found if w.joules.estimator != "counter"]
+        return {w.record.block: w.joules.energy_per_iteration_j or 0.0 for w in counted or read}
+
+    @property
+    def jumped(self) -> list[MeasuredWindow]:
+        """Windows in which counter and integrated power are at odds as in none of the others: the counter jumped."""
+        usual = self.counter_vs_integral()
+        ratios = [(w, w.joules.counter_vs_integral) for w in self.windows]
+        known = [(w, 1 + ratio) for w, ratio in ratios if ratio is not None and usual is not None]
+        return [w for w, ratio in known if abs(ratio / (1 + (usual or 0.0)) - 1) > COUNTER_FAILS]
 
     @property
     def latency_by_block(self) -> dict[int, float]:

@@ -16,6 +16,7 @@ from rich.text import Text
 from energybench.analysis.summary import Summary
 from energybench.flags import FLAGS
 from energybench.report.answer import Answer, answer_of
+from energybench.report.next_step import next_step
 from energybench.report.panels import split, spread_over
 from energybench.report.settings import settings_of
 from energybench.report.style import plain
@@ -183,17 +184,6 @@ def _trouble_lines(summary: Summary) -> Iterator[Text]:
 
 
 def _files_and_next(summary: Summary) -> Sequence[tuple[str, str]]:
-    record, folder = summary.run.record, plain(summary.run.folder)
-    lines = [("page", f"{folder}/report.html"), ("data", f"{folder}/results.csv"), ("plots", f"{folder}/figures/")]
-    name = plain(record.name, 40)
-    if summary.run.origin == "modelled":
-        lines.append(("next", f"energybench run {name} --gpu 0   measures what was predicted here"))
-    elif summary.run.simulated:
-        lines.append(("next", f"energybench run {name} --gpu 0   on a real GPU"))
-    elif record.options.get("quick"):
-        lines.append(("next", f"energybench run {name}   without --quick, for numbers to print"))
-    elif not summary.has_energy:
-        lines.append(("next", "energybench doctor   why there are no joules, and what would help"))
-    else:
-        lines.append(("next", f"energybench compare {folder} OTHER_RUN   what changed since another run"))
-    return lines
+    folder = plain(summary.run.folder)
+    files = [("page", f"{folder}/report.html"), ("data", f"{folder}/results.csv"), ("plots", f"{folder}/figures/")]
+    return [*files, ("next", next_step(summary))]

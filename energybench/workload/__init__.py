@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from energybench.workload.build import Built, build
+from energybench.workload.build import Built, build, resident_bytes
 from energybench.workload.compilations import compiled_graphs
 from energybench.workload.equivalence import disagreement
 from energybench.workload.outputs import check_outputs
 from energybench.workload.plan import WorkPlan, plan_workload
 
-__all__ = ["Built", "WorkPlan", "build", "check_outputs", "compiled_graphs", "disagreement", "plan_workload"]
+__all__ = [
+    "Built",
+    "WorkPlan",
+    "build",
+    "check_outputs",
+    "compiled_graphs",
+    "disagreement",
+    "plan_workload",
+    "resident_bytes",
+]

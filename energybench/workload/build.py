@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from energybench.errors import CaseError, SuiteError
-from energybench.expand import Case
+from energybench.expand import Case, TensorSpec
 from energybench.workload.aten import tensors_in
 from energybench.workload.formats import encoded
 from energybench.workload.plan import TORCH_DTYPES, Given, WorkPlan, constructed, laid_out, placed
@@ -101,6 +102,19 @@ def _as_given(given: Given, case: Case, l2_bytes: float) -> Built:
 def _number_of_sets(case: Case, set_bytes: int, l2_bytes: float) -> int:
     """How many sets of inputs a case rotates through."""
     return 1 if case.cache == "hot" else min(MAX_SETS, max(2, int(2 * l2_bytes // max(set_bytes, 1)) + 1))
+
+
+def resident_bytes(plan: WorkPlan, l2_bytes: float) -> int:
+    """Memory a case needs on a device, estimated: its peak, and every further set of inputs that it rotates through."""
+    case = plan.case
+    set_bytes = sum(_input_bytes(case, spec) for spec in case.inputs)
+    return plan.peak_memory_bytes + max(_number_of_sets(case, set_bytes, l2_bytes) - 2, 0) * set_bytes
+
+
+def _input_bytes(case: Case, spec: TensorSpec) -> int:
+    """Bytes of one input: token ids are int64."""
+    dtype = torch.int64 if spec.integers is not None else TORCH_DTYPES[case.dtype]
+    return math.prod(spec.shape) * dtype.itemsize
 
 
 def _set_tf32(case: Case, device: torch.device) -> None:

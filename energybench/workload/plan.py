@@ -49,8 +49,8 @@ class WorkPlan:
             in training also the gradients at both ends, and parameters written. Never more than ``eager_bytes``:
             of an embedding only the rows that are picked count.
         eager_bytes: sum over operators of what each must move.
-        peak_memory_bytes: estimate: weights, two sets of inputs, and the activations alive at once. Rotation adds up
-            to twice the L2; workspaces of kernels are not in it.
+        peak_memory_bytes: estimate: weights, two sets of inputs, and the activations alive at once. Workspaces
+            of kernels are not in it, nor further sets to rotate through (`resident_bytes` adds them).
         output_shapes: what the module returns.
         unknown: operators without a closed form, named; their MACs are missing above.
         work: identity of the work. Cases with the same one launch the same kernels on the same shapes and are
