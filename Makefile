@@ -57,6 +57,10 @@ accuracy: $(READY)
 proof: $(READY)
 	$(BIN)/python -m pytest -s tests/long_runs.py
 
+# A hundred kills at random instants, and nothing lost; some minutes.
+soak: $(READY)
+	PYTHONPATH=tests $(BIN)/python tests/soak.py
+
 # Predictions against published latencies (../shared/data, or ENERGYBENCH_DATA): rebuilds docs/prediction.*
 predict-check: $(READY)
 	$(BIN)/python tests/prediction/check.py

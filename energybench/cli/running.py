@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from energybench.cli.exporting import export_options, exports_taken, show
 from energybench.cli.measuring import device_named
 from energybench.errors import DeviceLostError, EnergyBenchError
 from energybench.isolation import FIRST, GO_ON, Step, supervise
@@ -52,6 +53,7 @@ EXIT_INTERRUPTED = 130
 @click.option("--max-cases", type=click.IntRange(1), default=100_000, show_default=True, help="Refuse larger suites.")
 @click.option("--quiet", is_flag=True, help="No progress and no notes; errors and the answer only.")
 @click.option("--json", "events", is_flag=True, help="Progress, notes and errors as JSON lines on stderr.")
+@export_options("csv", "json", "markdown", "html", "readings")
 def run(
     suites: tuple[str, ...],
     gpu: str | None,
@@ -73,6 +75,9 @@ def run(
         raise click.UsageError("--output takes one run; give one suite, or leave it out")
     if isolate and options["budget"] is not None:
         raise click.UsageError("--isolate and --budget exclude each other: no process knows what the others took")
+    exports = exports_taken(options, results=len(suites))
+    if exports and dry_run:
+        raise click.UsageError("--dry-run measures nothing that could be exported")
     if options["against_itself"] and options["only"]:
         raise click.UsageError("--aa measures the baseline alone, so that --only has no choice; --set narrows the axes")
     if quiet and events:
@@ -85,9 +90,11 @@ def run(
             continue
         told = _teller(suite, quiet=quiet, events=events)
         with _told(told):
-            status = max(
-                status, _run_one(suite, chosen, told, dry_run=dry_run, calibrate=not (no_calibrate or dry_run))
-            )
+            folder = _run_one(suite, chosen, told, dry_run=dry_run, calibrate=not (no_calibrate or dry_run))
+            if folder is not None:
+                status = max(status, _reported(folder, chosen, told, exports))
+            elif isolated is not None:
+                status = GO_ON
     click.get_current_context().exit(status)
 
 
@@ -153,8 +160,8 @@ def _run_options(device: str | None, isolated: tuple[int, int, str] | None, **gi
     )
 
 
-def _run_one(name: str, options: RunOptions, told: Reporter, *, dry_run: bool, calibrate: bool) -> int:
-    """Measure one suite; returns the exit status."""
+def _run_one(name: str, options: RunOptions, told: Reporter, *, dry_run: bool, calibrate: bool) -> Path | None:
+    """Measure one suite; returns its folder, None where there is none or other processes go on with it."""
     from energybench.listing import study_lines
     from energybench.session import open_station, plan_study
     from energybench.suite import load_suite
@@ -171,12 +178,11 @@ def _run_one(name: str, options: RunOptions, told: Reporter, *, dry_run: bool, c
         study = plan_study(suite, station, options)
         if dry_run:
             click.echo("\n".join(study_lines(study, station)))
-            return 0
-        folder = _measured(study, station, options, told)
+            return None
+        return _measured(study, station, options, told)
     finally:
         station.close()
-    told.close()
-    return GO_ON if folder is None else _reported(folder, options, told)
+        told.close()
 
 
 def _measured(study: Study, station: Station, options: RunOptions, told: Reporter) -> Path | None:
@@ -204,14 +210,13 @@ def _measured(study: Study, station: Station, options: RunOptions, told: Reporte
         raise
 
 
-def _reported(folder: Path, options: RunOptions, told: Reporter) -> int:
+def _reported(folder: Path, options: RunOptions, told: Reporter, exports: dict[str, str]) -> int:
     """Write the report, print the answer; returns the exit status."""
     from energybench.progress import JsonLines
     from energybench.report.build import build_report
-    from energybench.report.terminal import print_summary
 
     summary = build_report(folder)
-    print_summary(summary)
+    show(summary, exports)
     if options.against_itself:
         from energybench.against_itself import self_test, self_test_lines
 
