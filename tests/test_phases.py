@@ -102,9 +102,9 @@ def test_iterations_in_step_with_the_sensor_are_looked_at_from_all_sides(tmp_pat
     each = summary.windows["power_w"]
     assert each.max() / each.min() > 1.3
     assert abs(row["power_w"] / true_w - 1) < 0.1
-    assert abs(row["power_w"] / true_w - 1) <= row["alias_bound"] + row["relative_halfwidth"]
+    assert abs(row["power_w"] / true_w - 1) <= row["alias_bound"] + 0.01  # noise of the readings
     # One phase would leave half of the swing: (1 - idle / power) / 2.
-    assert row["alias_bound"] < 0.2 * (1 - row["idle_w"] / row["power_w"]) / 2
+    assert row["alias_bound"] < 0.25 * (1 - row["idle_w"] / row["power_w"]) / 2
     assert ("alias" in row["flags"].split()) == (row["alias_bound"] > 0.01)
     assert any("sees 25 % of the time" in words for words in guard_words(summary))
 

@@ -163,13 +163,19 @@ def _status(book: Book, measured: Measured, energy: Interval | None) -> tuple[st
 
 
 def _alias_bound(book: Book, measured: Measured, energy: Interval | None, latency: Interval | None) -> float | None:
-    """How wrong joules may be because the sensor sees only part of the time; None where there are none."""
+    """How wrong joules may be because the sensor sees only part of the time; None where there are none.
+
+    Windows at different phases balance each other in their arithmetic mean; by how much the printed, geometric one
+    differs from it is part of the bound.
+    """
     if energy is None or latency is None or book.sensor is None or book.idle is None:
         return None
     kind = measured.energy_kind
     phases = [w.phases for w in measured.windows]
     power_w = energy.estimate / latency.estimate
-    return alias_bound(power_w, book.idle.power_w, latency.estimate, book.sensor, kind, phases)
+    bound = alias_bound(power_w, book.idle.power_w, latency.estimate, book.sensor, kind, phases)
+    powers_w = [w.joules.power_w for w in measured.windows if w.joules.power_w is not None]
+    return bound + (float(np.mean(powers_w)) / log_interval(powers_w).estimate - 1 if bound else 0.0)
 
 
 def _latency_columns(measured: Measured, latency: Interval | None) -> Row:
