@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from energybench.analysis.calibration_report import CALIBRATED
 from energybench.analysis.joules import WindowJoules
 from energybench.analysis.measured import measured_works
 from energybench.analysis.updates import check_refresh
@@ -19,6 +20,7 @@ from energybench.operators import profile_study
 from energybench.resuming import given_up, journal_for
 from energybench.run_record import run_record
 from energybench.runner import measure_comparison, worst_halfwidth
+from energybench.sensor.known import ASSUMED
 from energybench.study import RunOptions, Station, Study, open_station, plan_study
 from energybench.watched import Watch, WatchedDevice
 from energybench.workload import WorkPlan
@@ -84,7 +86,7 @@ def run_study(
             if not bench.meter_lost:
                 journal.stop(comparison.id, stopped)
             if comparison is todo[0]:
-                _check_sensor(journal, station)
+                _check_sensor(bench, station)
             if options.isolated is not None and not bench.meter_lost:
                 raise ComparisonDone
         if options.budget_s is not None and not options.quick:
@@ -166,14 +168,18 @@ def _complete(bench: Bench, study: Study) -> bool:
     return not bench.meter_lost and not any(_missing(bench, comparison) for comparison in study.comparisons)
 
 
-def _check_sensor(journal: Journal, station: Station) -> None:
-    """Refuse a calibration that no longer fits the refresh that was just seen."""
-    if station.watch.calibration is None or station.sensor is None:
+def _check_sensor(bench: Bench, station: Station) -> None:
+    """Refuse a calibration that no longer fits the refresh that was just seen; say where an assumption does not."""
+    sensor = station.sensor
+    if sensor is None or sensor.provenance not in (CALIBRATED, ASSUMED):
         return
+    journal = bench.journal
     run = Run(journal.folder, journal.record, tuple(journal.windows), ())
     readings = [r for w in run.windows if w.kind == "window" for r in run.readings(w)]
-    problem = check_refresh(readings, station.sensor)
-    if problem:
+    problem = check_refresh(readings, sensor)
+    if problem and sensor.provenance == ASSUMED:
+        bench.note(f"the sensor is not as boards of its kind are assumed to be: {problem}")
+    elif problem:
         raise MeterError(
             f"the stored calibration no longer fits this board: {problem}",
             why="windows are cut by it",
