@@ -12,6 +12,7 @@ from energybench.analysis.measured_group_size import network_optima
 from energybench.analysis.summary import summarize
 from energybench.errors import DeviceError, MeterError, RunFolderError, SuiteError
 from energybench.journal import load
+from energybench.report.method import budget
 from energybench.session import RunOptions, open_station, plan_study
 from energybench.suite import load_suite, parse_suite
 
@@ -60,6 +61,8 @@ def test_each_window_shows_what_its_ends_leave_open_and_what_the_ticks_are_worth
     assert case.unaligned_error == pytest.approx(math.sqrt((errors**2).mean()))
     # The loop ends right after a tick and the next begins there, so even its ends are nearly aligned; yet worse by far.
     assert case.unaligned_error > 5 * case.edge_halfwidth
+    (line,) = [line for line in budget(summary) if "ticks" in line.cause]
+    assert "had the counter been read at the loop's ends" in line.size
 
 
 def test_the_same_work_is_measured_once_and_shared(tmp_path):

@@ -73,6 +73,13 @@ def budget(summary: Summary) -> Iterator[BudgetLine]:
             "gain of the sensor (systematic)", f"±{digits(100 * gain, 2)} %" if gain else f"none: {summary.run.origin}",
             "every joule alike, and in no interval", "no, it cancels",
         )  # fmt: skip
+        if cases["unaligned_error"].notna().any():
+            edge, unaligned = (digits(100 * _median(cases[name]), 2) for name in ("edge_halfwidth", "unaligned_error"))
+            yield BudgetLine(
+                "timing of the counter's ticks (random)",
+                f"±{edge} % a window; {unaligned} % had the counter been read at the loop's ends",
+                "nothing more: it is in the interval", "averages out",
+            )  # fmt: skip
         disagreement = cases["counter_vs_integral"].abs()
         if disagreement.notna().any():
             yield BudgetLine(

@@ -28,7 +28,8 @@ LOOPS = ((0.02, 3), (0.1, 5), (0.5, 5), (2.0, 5), (5.0, 3))
 LANES = 5
 """Processes at a time that mostly sleep. Zeus' power monitor polls without pause, so one of it runs beside them."""
 ROW = ("tool", "version", "profile", "loop_s", "repeated", "truth_j", "joules", "reason")
-LIMIT_S = 240
+LIMIT_S = 600
+"""Of one process: four times as long as its loads and rests take, should every one be late, and room to start."""
 
 
 @dataclass(frozen=True)

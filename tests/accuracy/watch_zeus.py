@@ -12,6 +12,8 @@ from zeus.monitor.power import PowerMonitor
 from accuracy.load import Estimate, Load, tried, watch
 
 WINDOW, POWER = "Zeus window", "Zeus power"
+STARTS = 3
+"""Its power monitor gives up after ten seconds when the machine is too busy to start its process: not its fault."""
 LAST_SAMPLES_S = 0.2
 """Until the polling process's last samples of a load have come through its queue."""
 
@@ -22,7 +24,10 @@ class Zeus:
     def __init__(self, load: Load) -> None:
         self._load = load
         self._monitor, self._no_window = tried(lambda: ZeusMonitor(gpu_indices=[0], cpu_indices=[]))
-        self._power, self._no_power = tried(lambda: PowerMonitor(gpu_indices=[0]))
+        for _ in range(STARTS):
+            self._power, self._no_power = tried(lambda: PowerMonitor(gpu_indices=[0]))
+            if not self._no_power.startswith("RuntimeError") or "failed to start" not in self._no_power:
+                break
 
     def measure(self, loop_s: float) -> Mapping[str, Estimate]:
         """Joules of one load."""
