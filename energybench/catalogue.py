@@ -45,6 +45,7 @@ NETWORKS: Mapping[str, str] = {
     "InceptionNeXt": "energybench.networks.inception_next",
     "LSNet": "energybench.networks.lsnet",
     "MobileNetV1": "energybench.networks.mobilenet_v1",
+    "MobileNetV2": "energybench.networks.mobilenet_v2",
     "ResNeXt50": "energybench.networks.resnext",
     "ResNet50": "energybench.networks.resnet",
     "UniRepLKNet": "energybench.networks.unireplknet",

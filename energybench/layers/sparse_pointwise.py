@@ -171,6 +171,30 @@ class NarrowPointwiseConv2d(nn.Module):
         return torch.mm(self.weight, x)
 
 
+class _OnMaps(nn.Module):
+    """A sparse layer inside a network of N x C x H x W maps.
+
+    At batch 1 maps are channel-major as they stand; larger batches are reordered on both sides, and pay for it.
+    """
+
+    def __init__(self, layer: SparsePointwiseConv2d) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        N, _, H, W = x.shape
+        y: Tensor = self.layer(channel_major(x))
+        maps: Tensor = y.unflatten(1, (N, H, W))
+        return maps.transpose(0, 1).contiguous()
+
+
+def pointwise(in_channels: int, out_channels: int, sparsity: float | None, execution: Execution) -> nn.Module:
+    """A 1x1 convolution of maps without bias: dense, or pruned where ``sparsity`` is given."""
+    if sparsity is None:
+        return nn.Conv2d(in_channels, out_channels, 1, bias=False)
+    return _OnMaps(SparsePointwiseConv2d(in_channels, out_channels, sparsity, execution))
+
+
 def channel_major(x: Tensor) -> Tensor:
     """N x C x H x W as a contiguous C x (N H W) matrix."""
     return x.transpose(0, 1).flatten(1).contiguous()
