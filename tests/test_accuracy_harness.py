@@ -148,5 +148,11 @@ def test_the_page_holds_every_tool_and_says_where_a_peer_is_closer():
 
 
 def test_percents_have_two_digits_and_a_sign():
-    assert [percent(value) for value in (0.0123, 0.123, 1.23, 12.3)] == ["0.012 %", "0.12 %", "1.2 %", "12 %"]
+    assert [percent(value) for value in (0.0012, 0.0123, 0.123, 1.23, 12.3)] == [
+        "0.0012 %",
+        "0.012 %",
+        "0.12 %",
+        "1.2 %",
+        "12 %",
+    ]
     assert signed(-0.5) == "−0.50 %"

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from accuracy.table import BOARDS, TOOLS, cell
 from energybench.report.style import MUTED, Palette, styled, title
 
-LOW, HIGH = 3e-3, 200.0
+LOW, HIGH = 1e-4, 200.0
 """Errors in percent outside of this are drawn at the border."""
 NO_NUMBER = 1.35 * LOW
 
@@ -57,7 +57,7 @@ def _panel(ax: Axes, table: pd.DataFrame, name: str, palette: Palette) -> None:
     ax.axhline(1.0, color=MUTED, linewidth=0.7, linestyle="--")
     ax.set(xscale="log", yscale="log", ylim=(LOW, HIGH), title=name)
     ax.set_xticks(lengths, [f"{length:g}" for length in lengths])
-    ax.set_yticks([0.01, 0.1, 1, 10, 100], ["0.01", "0.1", "1", "10", "100"])
+    ax.set_yticks([1e-3, 0.01, 0.1, 1, 10, 100], ["0.001", "0.01", "0.1", "1", "10", "100"])
 
 
 def save(table: pd.DataFrame, folder: Path) -> None:

@@ -178,10 +178,10 @@ def _real(table: pd.DataFrame | None) -> Iterator[str]:
 
 
 def percent(value: float) -> str:
-    """A size in percent with two significant digits, at most three decimals."""
+    """A size in percent with two significant digits, at most four decimals."""
     if not np.isfinite(value):
         return DASH
-    decimals = 0 if value >= 9.95 else 1 if value >= 0.995 else 2 if value >= 0.0995 else 3
+    decimals = 0 if value >= 9.95 else 1 if value >= 0.995 else 2 if value >= 0.0995 else 3 if value >= 0.00995 else 4
     return f"{value:.{decimals}f} %"
 
 

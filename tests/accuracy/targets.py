@@ -19,9 +19,14 @@ def lines(table: pd.DataFrame) -> Iterator[str]:
     yield _limit(table, "within 0.05 % at 5 s where there is a counter", 5.0, 0.05, COUNTED)
     yield _limit(table, "within 0.5 % at 5 s where there is only power", 5.0, 0.5, UNCOUNTED)
     for loop_s in (0.1, 0.5, 2.0):
-        yield _ratio(table, loop_s, COUNTED, "where there is a counter")
+        yield _ratio(table, loop_s, COUNTED, "where there is a counter and it gives a number")
     for loop_s in (0.5, 2.0):
-        yield _ratio(table, loop_s, UNCOUNTED, "where there is only power (its noise rules, for every tool)")
+        yield _ratio(
+            table,
+            loop_s,
+            UNCOUNTED,
+            "where there is only power (its noise rules, for every tool) and it gives a number",
+        )
     yield _silence(table)
 
 
@@ -37,7 +42,7 @@ def _limit(table: pd.DataFrame, target: str, loop_s: float, limit: float, boards
         kept += size <= limit
         if size > limit:
             missed.append(f"{name} ({size:.3f} %)")
-    spread = f"{min(sizes):.3f} to {max(sizes):.3f} %" if sizes else "none"
+    spread = f"{min(sizes):.4f} to {max(sizes):.4f} %" if sizes else "none"
     return f"| {target} | {kept} of {len(boards)} boards | {spread} | {', '.join(missed) or 'none'} |"
 
 
@@ -54,7 +59,7 @@ def _ratio(table: pd.DataFrame, loop_s: float, boards: tuple[str, ...], where: s
         if times < TIMES_CLOSER:
             missed.append(f"{name} ({times:.1f} times, {peer['tool']})")
     spread = f"{min(ratios):.1f} to {max(ratios):.0f} times closer" if ratios else "none"
-    target = f"ten times closer than the best peer at {loop_s:g} s, {where}, where it gives a number"
+    target = f"ten times closer than the best peer at {loop_s:g} s, {where}"
     return f"| {target} | {kept} of {len(ratios)} boards | {spread} | {', '.join(missed) or 'none'} |"
 
 
