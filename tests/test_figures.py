@@ -30,7 +30,9 @@ from energybench.report.figures_group_size import group_size_figure
 from energybench.report.figures_pairs import pair_figure
 from energybench.report.figures_power import power_figure, thinned
 from energybench.report.figures_roofline import roofline_figure
+from energybench.report.figures_variants import variants_figure
 from energybench.report.figures_waterline import waterline_figure
+from energybench.report.results_csv import write_csv
 from energybench.report.style import HUES, NEUTRALS_DARK, PAPER, Palette, family_of, plain
 
 PALETTE = Palette.of(VARIANTS)
@@ -134,7 +136,9 @@ def test_drawing_leaves_matplotlib_as_it_was_and_does_not_touch_pyplot() -> None
 def test_a_run_without_joules_shows_latency_and_the_reason_and_no_empty_panel(tmp_path: Path) -> None:
     summary = example_summary(energy=False, simulated=False)
     files = save_figures(summary, tmp_path)
-    assert {f.name.split("-")[0] for f in files} == {"pairs", "gap", "group", "roofline", "budget", "waterline"}
+    assert {f.name.split("-")[0] for f in files} == {
+        "pairs", "variants", "gap", "group", "roofline", "budget", "waterline",
+    }  # fmt: skip
     assert not [f.name for f in files if "energy" in f.name]
     for figure in files:
         assert "joules" not in figure.svg.read_text()
@@ -145,7 +149,7 @@ def test_a_run_without_joules_shows_latency_and_the_reason_and_no_empty_panel(tm
 def test_a_device_without_a_machine_sheet_keeps_the_figures_that_need_none(tmp_path: Path) -> None:
     summary = example_summary(machine=False)
     (tmp_path / "old.svg").write_text("of an older report")
-    assert {f.family for f in save_figures(summary, tmp_path)} == {"pairs", "group size"}
+    assert {f.family for f in save_figures(summary, tmp_path)} == {"pairs", "variants", "group size"}
     assert not (tmp_path / "old.svg").exists()
     assert any("no machine sheet" in line for line in absences(summary))
 
@@ -301,3 +305,37 @@ def rgb(color: str) -> np.ndarray:
 def contrast(one: str, other: str) -> float:
     lights = sorted(float(np.dot([0.2126, 0.7152, 0.0722], rgb(c) ** 2.2)) for c in (one, other))
     return (lights[1] + 0.05) / (lights[0] + 0.05)
+
+
+def test_results_csv_alone_gives_a_figure_of_every_variant(tmp_path: Path) -> None:
+    summary = example_summary(full=True)
+    write_csv(summary.results, tmp_path / "results.csv")
+    drawn = variants_figure(pd.read_csv(tmp_path / "results.csv"))
+    energy, latency = drawn.axes[:2]
+    first = summary.totals[(summary.totals["batch"] == 1) & (summary.totals["dtype"] == "float16")]
+    first = first[first["network"] == "MobileNet-V1"]
+    for ax, expected in (
+        (energy, first["energy_per_inference_j"]),
+        (latency, first["loop_latency_s"] / first["batch"]),
+    ):
+        points = {line.get_gid(): float(line.get_xdata()[0]) for line in ax.lines if line.get_gid()}
+        assert list(points.values()) == pytest.approx(list(expected))
+    assert "energy per inference (J" in drawn.axes[-2].get_xlabel()
+
+
+def test_a_figure_of_every_variant_draws_every_interval_and_no_joules_where_there_are_none() -> None:
+    summary = example_summary(energy=False)
+    drawn = variants_figure(summary.results)
+    assert len(drawn.axes) == 1
+    (ax,) = drawn.axes
+    whisker = [line for line in ax.lines if len(line.get_xdata()) == 2]
+    assert len(whisker) == len(summary.totals)
+    low, high = (float(x) for x in whisker[0].get_xdata())
+    assert high / low == pytest.approx(1.004 / 0.996)
+
+
+def test_pairs_with_one_outcome_each_are_named_on_their_row() -> None:
+    pairs = example_summary().pairs
+    drawn = pair_figure(pairs[(pairs["kind"] == "matched") & (pairs["scope"] == "total")])
+    (ax,) = drawn.axes
+    assert ax.get_yticklabels()[0].get_text().startswith("E2GC G=8\nagainst FgGC g=32, MACs × ")

@@ -1,7 +1,8 @@
 """Which figures does a run deserve, and where do they go? Every figure of a run, saved as SVG and PNG.
 
-The drawing functions (``figures_*``) take data frames and return a ``matplotlib.figure.Figure``; they serve notebooks
-as well. Here is decided which of a run's settings are drawn, and what stands below each figure.
+The drawing functions take data frames and return a ``matplotlib.figure.Figure``; they are named here for notebooks,
+where ``variants_figure(pandas.read_csv("results.csv"))`` is the shortest way to one. Here is decided which of a run's
+settings are drawn, and what stands below each figure.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from energybench.report.figures_network_group_size import measured_network_figur
 from energybench.report.figures_pairs import pair_figure
 from energybench.report.figures_power import power_figure
 from energybench.report.figures_roofline import energy_roofline_figure, roofline_figure
+from energybench.report.figures_variants import variants_figure
 from energybench.report.figures_waterline import sequence_waterlines, waterline_figure
 from energybench.report.operators import workflows
 from energybench.report.panels import constant_label, split, spread_over
@@ -37,6 +39,24 @@ from energybench.report.power_trace import most_telling_case, power_trace
 from energybench.report.settings import Settings, places_of, settings_of
 from energybench.report.style import RC, Palette, plain
 from energybench.report.tables import tidy
+
+__all__ = [
+    "FigureFile",
+    "Palette",
+    "contribution_figure",
+    "energy_gap_figure",
+    "energy_roofline_figure",
+    "group_size_figure",
+    "latency_gap_figure",
+    "pair_figure",
+    "power_figure",
+    "roofline_figure",
+    "save_figures",
+    "sequence_waterlines",
+    "svg_text",
+    "variants_figure",
+    "waterline_figure",
+]
 
 SETTINGS_A_NETWORK = 2
 NETWORKS_AT_MOST = 4
@@ -48,7 +68,7 @@ class FigureFile:
 
     Attributes:
         name: file stem, and anchor on the page.
-        family: ``pairs``, ``gap``, ``roofline``, ``budget``, ``waterline``, ``group size`` or ``power``.
+        family: ``pairs``, ``variants``, ``gap``, ``roofline``, ``budget``, ``waterline``, ``group size`` or ``power``.
         title: what it shows, in a few words.
         caption: how to read it, in sentences.
         svg: path of the SVG, text as text.
@@ -131,6 +151,7 @@ class _Planner:
     def figures(self) -> Iterator[_Planned]:
         """The answer first, then why."""
         yield self._pairs()
+        yield self._variants()
         for network, cases in self._networks() if self.settings.summed else ():
             for where, part in self._of_network(cases):
                 yield self._contributions(network, where, part)
@@ -164,6 +185,16 @@ class _Planner:
             lambda: pair_figure(
                 self.summary.pairs, self.palette, places=places_of(self.cases, self.settings),
                 subtitle=self.device, origin=self.summary.run.origin,
+            ),
+        )  # fmt: skip
+
+    def _variants(self) -> _Planned:
+        results = self.summary.totals if len(self.summary.totals) else self.cases
+        return _Planned(
+            "variants", "variants", "Every variant", captions.variants(self.summary),
+            lambda: variants_figure(
+                results, self.palette, settings=self.settings.all,
+                subtitle=self._subtitle(results), origin=self.summary.run.origin,
             ),
         )  # fmt: skip
 

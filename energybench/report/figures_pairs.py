@@ -27,12 +27,14 @@ TICKS = (
 )
 """Ratios to mark, for axes that reach about as far as the first and the last of them."""
 ROW_IN = 0.27
+PAIR_ROW_IN = 0.42
+"""Of a row that is named by its pair, on two lines: where every pair has one outcome at the same place."""
 
 
 @styled
 def pair_figure(
     pairs: pd.DataFrame,
-    palette: Palette,
+    palette: Palette | None = None,
     *,
     places: Mapping[str, str] | None = None,
     subtitle: str = "",
@@ -42,7 +44,7 @@ def pair_figure(
 
     Args:
         pairs: columns of ``columns.PAIRS``; energy ratios are drawn, latency ratios where there are no joules.
-        palette: the run's palette.
+        palette: colours and markers by variant; default: those of the variants in ``pairs``.
         places: short names of comparisons, for pairs of cases.
         subtitle: device and meter, for the second line.
         origin: ``measured``, or what to mark the figure with: ``simulated``, ``modelled``.
@@ -50,6 +52,7 @@ def pair_figure(
     Raises:
         ValueError: nothing was compared.
     """
+    palette = palette or Palette.of(pairs["variant"])
     rows, matched = relevant_pairs(pairs)
     by_energy = bool(rows["energy_ratio"].notna().any())
     column = "energy_ratio" if by_energy else "latency_ratio"
@@ -57,20 +60,23 @@ def pair_figure(
     if not outcomes:
         raise ValueError("no two variants were compared")
     groups = _groups(outcomes)
-    lines = len(outcomes) + len(groups)
-    figure = Figure(figsize=(WIDTH_IN, 1.45 + ROW_IN * lines), layout="constrained")
+    single = all(len(mine) == 1 for _, mine in groups) and len({o.place for o in outcomes}) == 1
+    lines = len(outcomes) + (0 if single else len(groups))
+    figure = Figure(figsize=(WIDTH_IN, 1.45 + (PAIR_ROW_IN if single else ROW_IN) * lines), layout="constrained")
     ax = figure.subplots()
     _ratio_axis(ax, outcomes)
     line = 0
     ticks: list[tuple[int, str]] = []
     for (variant, against), mine in groups:
-        _heading(ax, line, variant, against, mine, palette)
-        line += 1
+        if not single:
+            _heading(ax, line, variant, against, mine, palette)
+            line += 1
         for outcome in mine:
             _draw(ax, line, outcome, palette)
-            if matched:
+            if matched and not single:
                 _apart(ax, line, outcome)
-            ticks.append((line, outcome.place))
+            name = f"{plain(variant, 26)}\nagainst {plain(against, 26)}, MACs × {outcome.macs_ratio:.3g}"
+            ticks.append((line, name if single else outcome.place))
             line += 1
     ax.set_yticks([at for at, _ in ticks], [text for _, text in ticks])
     ax.set_ylim(lines - 0.4, -0.9)

@@ -15,7 +15,7 @@ from energybench.report.quantities import quantity
 from energybench.report.style import PAPER, plain
 
 WIDTH_IN = 9.0
-LEGEND_CHARACTERS = 130
+LEGEND_CHARACTERS = 112
 
 
 def split(frame: pd.DataFrame, columns: Sequence[str]) -> list[tuple[str, pd.DataFrame]]:
