@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 from accuracy.irregular import LOAD_W, SENSOR, Board, errors
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from energybench.analysis.rhythm import Tick, fit_rhythm, in_spans
 from energybench.analysis.stretches import counter_stretch
@@ -57,6 +59,19 @@ def test_ticks_without_a_rhythm_have_none(seed):
     assert fit_rhythm([ticks for ticks, _ in Board(seed, jitter_s=2e-3).windows()]) is None
     assert fit_rhythm([]) is None
     assert fit_rhythm([Board(seed).seen(1.0, 2.0)[0]]) is None, "two sharp ticks show no rhythm"
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.lists(st.tuples(st.floats(0, 30), st.floats(0, 0.2)), max_size=12).map(sorted), min_size=1, max_size=12
+    ),
+    st.integers(0, 3),
+)
+def test_no_ticks_whatever_break_the_fit_and_what_is_found_is_a_range(groups, copies):
+    groups = groups * (1 + copies)  # the same moments again: brackets of no width, several ticks at once
+    rhythm = fit_rhythm([[Tick(t, t + width, 1.0) for t, width in group] for group in groups])
+    assert rhythm is None or 0 < rhythm.low_s <= rhythm.high_s < np.inf
 
 
 def test_lost_ticks_and_polls_slower_than_the_counter_do_not_hide_a_rhythm():

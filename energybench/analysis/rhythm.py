@@ -28,6 +28,8 @@ from energybench.journal import WindowRecord
 SPAN_S = 60.0
 """A rhythm is fitted over no longer than this: two clocks drift apart by a millionth or so."""
 FEWEST_TICKS = 16
+MOST_PERIODS = 30_000
+"""A counter that ticks more often than that in the time looked at ticks as fast as it is polled: no rhythm can help."""
 AROUND, PHASE_STEP = 1.4, 0.2
 """Periods up to this factor from the guess are tried, in steps that shift the last tick by this share of a period."""
 SHARP = 0.25
@@ -102,19 +104,19 @@ def fit_rhythm(groups: Sequence[Sequence[Tick]]) -> Rhythm | None:
             the counter itself.
     """
     gaps = [later.time_s - tick.time_s for group in groups for tick, later in pairwise(group)]
-    if not gaps:
+    guess_s = statistics.median(gaps) if gaps else 0.0
+    if guess_s <= 0:
         return None
-    guess_s = statistics.median(gaps)
     origin_s = groups[0][0].time_s if groups[0] else 0.0
     ticks = np.array([(t.before_s - origin_s, t.after_s - origin_s) for group in groups for t in group])
     widths_s = ticks[:, 1] - ticks[:, 0]
     sharp = widths_s <= SHARP * guess_s
-    if np.count_nonzero(sharp) < FEWEST_TICKS:
+    if np.count_nonzero(sharp) < FEWEST_TICKS or np.ptp(ticks) > MOST_PERIODS * guess_s:
         return None
     period_s = _most_in_step_s(ticks[widths_s <= TOLD_APART * guess_s].mean(axis=1), guess_s)
     before, after = ticks[sharp].T
     slots = _slots(0.5 * (before + after), period_s)
-    for _ in range(math.floor(OUTLIERS * len(ticks)) + 1):
+    for _ in range(math.floor(OUTLIERS * len(slots)) + 1):
         found = _fitted(slots, before, after)
         if found is not None:
             return found
@@ -155,14 +157,16 @@ def _slots(times_s: np.ndarray, period_s: float) -> np.ndarray:
 
 
 def _fitted(slots: np.ndarray, before: np.ndarray, after: np.ndarray) -> Rhythm | None:
-    """The range of periods at the least slack; None where the slack is of the size of the brackets."""
+    """The range of periods at the least slack; None where that is of the brackets' size, or any period fits."""
     width_s = float(np.median(after - before))
     least = _programme(slots, before, after, (0.0, 0.0, 1.0))
-    slack_s = float(least[2]) + MISSED * width_s / len(slots)
+    slack_s = math.inf if least is None else float(least[2]) + MISSED * width_s / len(slots)
     if slack_s > 0.5 * width_s:
         return None
-    low, high = (_programme(slots, before, after, (0.0, sign, 0.0), slack_s)[1] for sign in (1.0, -1.0))
-    return Rhythm(float(low), float(high), slack_s, len(slots))
+    low, high = (_programme(slots, before, after, (0.0, sign, 0.0), slack_s) for sign in (1.0, -1.0))
+    if low is None or high is None:
+        return None
+    return Rhythm(float(low[1]), float(high[1]), slack_s, len(slots))
 
 
 def _programme(
@@ -171,21 +175,18 @@ def _programme(
     after: np.ndarray,
     cost: tuple[float, float, float],
     slack_s: float = math.inf,
-) -> np.ndarray:
-    """Phase, period and slack (s) of least cost that fit every bracket."""
+) -> np.ndarray | None:
+    """Phase, period and slack (s) of least cost that fit every bracket; None where there is no such least."""
     ones = np.ones_like(slots)
     sides = np.concatenate([np.column_stack([-ones, -slots, -ones]), np.column_stack([ones, slots, -ones])])
     limits = np.concatenate([-before, after])
     bounds = [(None, None), (0.0, None), (0.0, None if math.isinf(slack_s) else slack_s)]
     found = optimize.linprog(cost, A_ub=sides, b_ub=limits, bounds=bounds, method="highs")
-    if not found.success:
-        raise ArithmeticError(f"the ticks' rhythm cannot be fitted: {found.message}")
-    solution: np.ndarray = found.x
-    return solution
+    return np.asarray(found.x) if found.success else None
 
 
 def _worst(slots: np.ndarray, before: np.ndarray, after: np.ndarray) -> int:
     """The tick that is furthest from the line through all of them."""
-    middle = 0.5 * (before + after)
-    slope, origin = np.polyfit(slots, middle, 1)
-    return int(np.argmax(np.abs(middle - origin - slope * slots)))
+    middle, centred = 0.5 * (before + after), slots - slots.mean()
+    slope = float(centred @ middle) / max(float(centred @ centred), 1.0)
+    return int(np.argmax(np.abs(middle - middle.mean() - slope * centred)))
