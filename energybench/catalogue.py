@@ -11,6 +11,7 @@ LAYERS: Mapping[str, str] = {
     "BlockFusedConvFirst2d": "energybench.layers.block_fusion",
     "BlockFusedMBConv2d": "energybench.layers.block_fusion",
     "BlocksInSitu2d": "energybench.layers.blocks_in_situ",
+    "BottleneckPair2d": "energybench.layers.mixture_of_depths",
     "CompactChannelAttention2d": "energybench.layers.dico",
     "ConvFirst2d": "energybench.layers.residual_blocks",
     "ConvNeXtBlock2d": "energybench.layers.residual_blocks",
@@ -27,6 +28,7 @@ LAYERS: Mapping[str, str] = {
     "LayerNorm2d": "energybench.layers.layer_norm",
     "MBConv2d": "energybench.layers.residual_blocks",
     "MLPBlock2d": "energybench.layers.residual_blocks",
+    "MoDBlock2d": "energybench.layers.mixture_of_depths",
     "MetaNeXtBlock2d": "energybench.layers.inception_dw",
     "NarrowPointwiseConv2d": "energybench.layers.sparse_pointwise",
     "PfBottleneck": "energybench.layers.bottleneck",
@@ -40,7 +42,10 @@ LAYERS: Mapping[str, str] = {
 """Our layers: class name to module."""
 
 NETWORKS: Mapping[str, str] = {
+    "CifarMobileNetV2": "energybench.networks.cifar",
+    "CifarResNet": "energybench.networks.cifar",
     "ConvNeXt": "energybench.networks.convnext",
+    "DualCNN": "energybench.networks.dual_cnn",
     "DiCo": "energybench.networks.dico",
     "InceptionNeXt": "energybench.networks.inception_next",
     "LSNet": "energybench.networks.lsnet",
@@ -48,6 +53,7 @@ NETWORKS: Mapping[str, str] = {
     "MobileNetV2": "energybench.networks.mobilenet_v2",
     "ResNeXt50": "energybench.networks.resnext",
     "ResNet50": "energybench.networks.resnet",
+    "ResNetMoD": "energybench.networks.resnet_mod",
     "UniRepLKNet": "energybench.networks.unireplknet",
 }
 """Our networks: class name to module."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from energybench.devices import Device
 from energybench.devices.open import Watch, lock_name, open_device, open_meter_for
 from energybench.devices.simulated import SimulatedDevice
 from energybench.errors import SuiteError
-from energybench.expand import MAX_CASES, Skipped, expand
+from energybench.expand import MAX_CASES, Case, Skipped, expand
 from energybench.isolation import Step
 from energybench.lock import DeviceLock
 from energybench.machine import Machine, machine_for_device, missing_rate, predicted_energy_j, predicted_latency_s
@@ -158,8 +158,20 @@ def plan_study(suite: Suite, station: Station, options: RunOptions) -> Study:
     )
     if not cases:
         raise SuiteError("no case is left to measure", where=suite.source, remedy="look at skip:, --only and --set")
-    plans = [plan_workload(case, plugins=options.plugins) for case in cases]
-    return study_of(suite, plans, skipped, station, options)
+    return study_of(suite, _planned(cases, options.plugins), skipped, station, options)
+
+
+def _planned(cases: Sequence[Case], plugins: Sequence[str]) -> list[WorkPlan]:
+    """The plan of every case; those that differ only in what neither layer nor inputs use are traced once."""
+    known: dict[str, WorkPlan] = {}
+    plans = []
+    for case in cases:
+        options = (case.dtype, case.layout, case.mode, case.cache, case.compile)
+        key = repr((case.layer, case.args, case.inputs, options))
+        if key not in known:
+            known[key] = plan_workload(case, plugins=plugins)
+        plans.append(replace(known[key], case=case))
+    return plans
 
 
 def study_of(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from energybench.analysis.waterline import form_a, form_b, waterline
 from energybench.cost import OperatorCost, conv2d_cost
 from energybench.machine import load_machine
+from energybench.report.figures_waterline import recurring
 
 MACHINE = replace(
     load_machine("p100-pcie"),
@@ -221,3 +222,10 @@ def test_kernels_alone_and_the_wall_time_agree_when_the_device_is_always_busy(op
 def _in_order(operators: list[OperatorCost]):
     line = waterline(operators, MACHINE)
     return sorted(line.bars + line.apart, key=lambda bar: bar.index)
+
+
+def test_an_operator_that_recurs_is_one_bar_with_all_its_runs():
+    A, B, C = V2
+    merged = list(recurring([A, B, A, C, A], [1.0, 2.0, 3.0, None, 4.0]))
+    assert merged == [(A, 3, 8.0), (B, 1, 2.0), (C, 1, None)]
+    assert list(recurring([A, A], [1.0, None])) == [(A, 2, None)]

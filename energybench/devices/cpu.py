@@ -39,7 +39,7 @@ class CpuPrepared:
         self.graph_latency_s: float | None = None
         self.peak_memory_bytes: int | None = None
         self.iteration_s = iteration_s
-        self.notes: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = built.notes
         self.flags: tuple[str, ...] = () if built.cold or plan.case.cache == "hot" else ("not-cold",)
 
     def step(self, iteration: int) -> None:

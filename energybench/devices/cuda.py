@@ -176,7 +176,7 @@ class CudaDevice:
             work.graph, work.group_graphs, work.graph_latency_s = None, [], None
             work.chunk = max(1, round(CHUNK_S / max(work.iteration_s, 1e-7)))
             work.group = max(1, math.ceil(GROUP_S / work.iteration_s)) if work.iteration_s < SHORT_S else 1
-            work.notes = (f"not captured as a CUDA graph: {one_line(error)}",)
+            work.notes = (*work.notes, f"not captured as a CUDA graph: {one_line(error)}")
 
     def _latency_graphs(self, work: CudaPrepared, sets: int) -> list[torch.cuda.CUDAGraph]:
         """Graphs whose replays in turn go through all input sets, as the loop does.

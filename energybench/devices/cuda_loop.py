@@ -34,7 +34,7 @@ class CudaPrepared:
         self.graph_latency_s: float | None = None
         self.peak_memory_bytes: int | None = None
         self.iteration_s = 0.0
-        self.notes: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = built.notes
         self.flags: tuple[str, ...] = () if built.cold or plan.case.cache == "hot" else ("not-cold",)
         self.chunk = 1
         self.graph: torch.cuda.CUDAGraph | None = None

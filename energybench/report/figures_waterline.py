@@ -7,7 +7,7 @@ what the measurement adds on top is time lost in the kernel.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -16,8 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from energybench.analysis.waterline import BarShape, Waterline, form_b, waterline
+from energybench.cost import OperatorCost
 from energybench.machine import Machine
-from energybench.report.operators import workflows
+from energybench.report.operators import repeated, workflows
 from energybench.report.panels import grid, label, legend_below
 from energybench.report.quantities import Scale, digits, scale_for
 from energybench.report.style import APART, GRID, INK, MUTED, PAPER, WATER, Palette, plain, styled, title
@@ -77,10 +78,28 @@ def sequence_waterlines(
         machine: whose peaks and bandwidth are meant.
         stages: columns that name a layer among those of its variant.
     """
-    return {
-        variant: waterline(work.operators, machine, work.measured_s, wall_s=work.wall_s)
-        for variant, work in workflows(cases, operators, stages).items()
-    }
+    found: dict[str, Waterline] = {}
+    for variant, work in workflows(cases, operators, stages).items():
+        bars = list(recurring(work.operators, work.measured_s))
+        together, measured = [repeated(op, runs) for op, runs, _ in bars], [seconds for *_, seconds in bars]
+        found[variant] = waterline(together, machine, measured, wall_s=work.wall_s)
+    return found
+
+
+def recurring(
+    operators: Sequence[OperatorCost], measured_s: Sequence[float | None]
+) -> Iterator[tuple[OperatorCost, int, float | None]]:
+    """Each operator once, with how often it runs and the seconds of all its runs; in the order of their first runs.
+
+    A network that is run on one image after another has the same bars for every image; together they are the same
+    areas, and can be seen.
+    """
+    runs: dict[OperatorCost, list[float | None]] = {}
+    for op, seconds in zip(operators, measured_s, strict=True):
+        runs.setdefault(op, []).append(seconds)
+    for op, times in runs.items():
+        known = [time for time in times if time is not None]
+        yield op, len(times), sum(known) if len(known) == len(times) else None
 
 
 class _Frame(NamedTuple):

@@ -78,7 +78,7 @@ def workflows(cases: pd.DataFrame, operators: pd.DataFrame, stages: Collection[s
             wall_s += repeat * latency_s
             energy_j += repeat * float(row["energy_per_iteration_j"] or math.nan)
             name = point_label(stages, [row.get(s) for s in stages]) if len(rows) > 1 else ""
-            sequence += [_repeated(op, repeat, name) for op in costs.get(row["case"], [])]
+            sequence += [repeated(op, repeat, name) for op in costs.get(row["case"], [])]
             mine = _times(times.get(row["case"], []), latency_s)
             measured += [None if seconds is None else repeat * seconds for seconds in mine]
         found[str(variant)] = Workflow(tuple(sequence), tuple(measured), _positive(wall_s), _positive(energy_j))
@@ -96,7 +96,8 @@ def _times(measured: list[float | None], latency_s: float) -> list[float | None]
     return measured
 
 
-def _repeated(op: OperatorCost, repeat: int, name: str) -> OperatorCost:
+def repeated(op: OperatorCost, repeat: int, name: str = "") -> OperatorCost:
+    """``repeat`` runs of an operator as one; ``name`` is put before its path."""
     return replace(
         op, macs=op.macs * repeat, read_bytes=op.read_bytes * repeat, write_bytes=op.write_bytes * repeat,
         weight_bytes=op.weight_bytes * repeat, path=" ".join(filter(None, (name, op.path))),

@@ -15,6 +15,7 @@ from energybench.expand import Case, TensorSpec
 from energybench.workload.aten import tensors_in
 from energybench.workload.formats import encoded
 from energybench.workload.plan import TORCH_DTYPES, Given, WorkPlan, constructed, laid_out, placed
+from energybench.workload.rates import Conditional, arranged, realised
 from energybench.workload.trace import sgd, train_step
 
 MAX_SETS = 2048
@@ -32,6 +33,7 @@ class Built:
         input_sets: the inputs iterations rotate through; one where the cache is hot.
         step: runs iteration i, on input set i modulo their number. It neither synchronises nor allocates inputs, so
             that it can be captured in a CUDA graph.
+        notes: what a reader of the run must know of it: how often data-dependent work is done.
         cold: whether the input sets together exceed twice the L2, so that no input is found there.
     """
 
@@ -39,6 +41,7 @@ class Built:
     input_sets: list[InputSet]
     step: Callable[[int], None]
     cold: bool
+    notes: tuple[str, ...] = ()
 
 
 def build(
@@ -74,19 +77,22 @@ def build(
             raise CaseError(error.what) from error
         module = placed(module, case, device)
     generator = torch.Generator(device).manual_seed(seed)
-    input_sets = [encoded(module, _input_set(case, device, generator))]
+    input_sets = [_handed_over(module, case, device, generator)]
     set_bytes = sum(tensor.nbytes for tensor in input_sets[0])
     sets = _number_of_sets(case, set_bytes, l2_bytes)
-    input_sets += [encoded(module, _input_set(case, device, generator)) for _ in range(1, sets)]
+    input_sets += [_handed_over(module, case, device, generator) for _ in range(1, sets)]
     module.train(case.mode == "training")
+    notes: tuple[str, ...] = ()
     if case.mode == "inference":
         _settle_batch_norms(module, input_sets[0])
+        notes = realised(module, input_sets)
     runnable: nn.Module = torch.compile(module, dynamic=False) if case.compile else module  # type: ignore[assignment]
     if case.mode == "inference":
         step = _inference_step(runnable, input_sets)
     else:
         step = _training_step(runnable, input_sets, plan, device, generator)
-    return Built(runnable, input_sets, step, cold=case.cache == "rotated" and sets * set_bytes > 2 * l2_bytes)
+    cold = case.cache == "rotated" and sets * set_bytes > 2 * l2_bytes
+    return Built(runnable, input_sets, step, cold, notes)
 
 
 def _as_given(given: Given, case: Case, l2_bytes: float) -> Built:
@@ -135,6 +141,11 @@ def _input_set(case: Case, device: torch.device, generator: torch.Generator | No
     return tuple(tensors)
 
 
+def _handed_over(module: nn.Module, case: Case, device: torch.device, generator: torch.Generator) -> InputSet:
+    """A set of inputs with the properties and in the format that the module declares."""
+    return arranged(module, encoded(module, _input_set(case, device, generator)), generator)
+
+
 def _settle_batch_norms(module: nn.Module, inputs: InputSet) -> None:
     """Give batch norms that never saw data the statistics of the inputs, layer by layer in one forward pass."""
     norms = [
@@ -145,8 +156,9 @@ def _settle_batch_norms(module: nn.Module, inputs: InputSet) -> None:
     if not norms:
         return
     hooks = [norm.register_forward_pre_hook(_take_statistics) for norm in norms]
+    run_all: Callable[..., object] = module.run_all if isinstance(module, Conditional) else module
     with torch.no_grad():
-        module(*inputs)
+        run_all(*inputs)
     for hook in hooks:
         hook.remove()
 
