@@ -78,7 +78,7 @@ def roofline_figure(
             ax.plot(grid_x, cached, color=MUTED, linewidth=1.0, linestyle=":", zorder=1)
             label(ax, grid_x[2], float(cached[2]), " from L2", color=MUTED, va="bottom")
         _balance(ax, time_balance(machine, dtype), "balance")
-        _axes(ax, mine, palette, "FLOP/s")
+        _axes(ax, mine, palette, "FLOP/s", narrow=len(panels) > 2)
         ax.set_ylabel("sustained arithmetic rate (FLOP/s)" if ax is panels[0][0] else "")
     title(figure, "Roofline", subtitle=subtitle, origin=origin)
     return figure
@@ -121,7 +121,7 @@ def energy_roofline_figure(
         _limits(ax, mine, roof, grid_x)
         _roof(ax, grid_x, roof, f"{plain(machine.name)} {dtype}, modelled", "FLOP/J")
         _balance(ax, energy_balance(machine, dtype), "energy balance")
-        _axes(ax, mine, palette, "FLOP/J")
+        _axes(ax, mine, palette, "FLOP/J", narrow=len(panels) > 2)
         ax.set_ylabel("arithmetic per joule (FLOP/J)" if ax is panels[0][0] else "")
     title(figure, "Energy roofline", subtitle=subtitle, origin=origin)
     return figure
@@ -205,7 +205,7 @@ def _balance(ax: Axes, intensity: float, name: str) -> None:
     label(ax, intensity, ax.get_ylim()[0] * 1.25, f" {name} {intensity:.3g}", color=MUTED, va="bottom")
 
 
-def _axes(ax: Axes, points: Sequence[RoofPoint], palette: Palette, unit: str) -> None:
+def _axes(ax: Axes, points: Sequence[RoofPoint], palette: Palette, unit: str, *, narrow: bool) -> None:
     smallest = min(p.batch for p in points)
     several = len({p.batch for p in points}) > 1
     size = 5.5 if len(points) < 60 else 4.0
@@ -219,5 +219,5 @@ def _axes(ax: Axes, points: Sequence[RoofPoint], palette: Palette, unit: str) ->
         )  # fmt: skip
     log_axis(ax, "")
     log_axis(ax, unit, axis="y", ticks=7)
-    ax.set_xlabel("operational intensity (FLOP/byte, log scale)")
+    ax.set_xlabel(f"{'' if narrow else 'operational '}intensity (FLOP/byte, log scale)")
     ax.set_title(points[0].dtype)

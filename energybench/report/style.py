@@ -229,11 +229,15 @@ def _gamma(value: float) -> float:
     return float(value ** (1 / 2.2))
 
 
+SUBTITLE_AT_MOST = 120
+"""Characters that fit beside the widest word before them at the width of a page."""
+
+
 def title(figure: Figure, text: str, *, subtitle: str = "", origin: str = "measured") -> None:
     """Head ``figure`` with what it shows; one that was not measured says so here and across itself."""
     unmeasured = origin != "measured"
     says = f"{origin.upper()}, not measured" if unmeasured else ""
-    below = " · ".join(part for part in (says, plain(subtitle, 112)) if part)
+    below = " · ".join(part for part in (says, plain(subtitle, SUBTITLE_AT_MOST - len(says))) if part)
     height_in = float(figure.get_size_inches()[1])
     figure.suptitle(plain(text, 80), x=0.01, y=1 - 0.06 / height_in, ha="left", va="top", size=12, weight="bold")
     figure.text(0.01, 1 - 0.31 / height_in, below, ha="left", va="top", size=9, color=WARN if unmeasured else MUTED)
