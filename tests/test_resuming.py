@@ -153,3 +153,20 @@ def test_an_output_that_holds_a_finished_run_is_left_alone_and_the_words_fit(tmp
     with pytest.raises(RunFolderError, match="--fresh never writes over one"):
         measured(tmp_path, output=output, quick=True, fresh=True)
     assert (output / "windows.jsonl").read_bytes() == before
+
+
+def test_windows_without_their_meter_stay_for_latency_and_are_measured_again(tmp_path):
+    folder = interrupted(tmp_path)
+    lines = [json.loads(line) for line in (folder / "windows.jsonl").read_text().splitlines()]
+    lost = [line for line in lines if line["kind"] == "window"]
+    for line in lost:
+        line["flags"] = [*line.get("flags", []), "meter-lost"]
+        del line["readings"]
+    (folder / "windows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    again, study = measured(tmp_path)
+    assert again == folder
+    run = load(folder)
+    whole = [w for w in run.windows if w.kind == "window" and "meter-lost" not in w.flags and not w.repeat]
+    assert len([w for w in run.windows if "meter-lost" in w.flags]) == len(lost) > 0
+    assert len(whole) >= study.works * study.plan.windows
+    assert summarize(run).cases["energy_per_inference_j"].notna().all()
