@@ -10,6 +10,7 @@ R. Fowler, R. Vuduc, "A Roofline Model of Energy", IPDPS 2013, for the three-ter
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -31,9 +32,16 @@ FALLBACKS: Mapping[str, str] = {
 """The rate a data type runs at where a sheet has none for it: always said, never guessed beyond this table."""
 
 
+ENERGY = ("tdp_w", "idle_w", "static_w", "j_per_byte")
+"""Fields that are NaN on a machine whose energies nobody knows; ``j_per_flop`` is the fifth."""
+
+
 @dataclass(frozen=True)
 class Machine:
     """What one device can do; every number has an entry in ``sources`` under its field name.
+
+    Powers and unit energies that nobody measured are NaN, all of them or none (``has_energy``), so that no joule can
+    come of them.
 
     Attributes:
         name: short name, as on the command line: ``h200``.
@@ -68,6 +76,11 @@ class Machine:
     sources: Mapping[str, str]
     provenance: str
     match: tuple[str, ...]
+
+    @property
+    def has_energy(self) -> bool:
+        """Whether its unit energies and powers are known."""
+        return not math.isnan(self.static_w)
 
 
 @dataclass(frozen=True)
@@ -152,9 +165,11 @@ def machine_to_dict(machine: Machine) -> dict[str, Any]:
     }
     for field in NUMBER_FIELDS:
         value = getattr(machine, field)
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and machine.has_energy | (field != "j_per_flop"):
             data[field] = {key: number(f"{field}.{key}", entry) for key, entry in value.items()}
-        elif value is not None:
+        elif isinstance(value, Mapping):
+            continue
+        elif value is not None and not math.isnan(value):
             data[field] = number(field, value)
     return data
 
@@ -179,6 +194,21 @@ def peak_for(machine: Machine, dtype: str) -> float:
         MachineError: neither the data type nor its fallback is on the sheet.
     """
     return machine.peak_flops_per_s[rate_dtype(machine, dtype)]
+
+
+def need_energy(machine: Machine) -> None:
+    """Stop where joules are wanted of a machine whose energies nobody knows.
+
+    Raises:
+        MachineError: the sheet has no powers and no unit energies.
+    """
+    if not machine.has_energy:
+        raise MachineError(
+            f"the sheet of {machine.name} has no powers and no unit energies",
+            where=f"machine {machine.name}",
+            why="no joules can be modelled or simulated with it",
+            remedy="measure it where the device has a meter: energybench machines measure",
+        )
 
 
 def missing_rate(operators: Iterable[OperatorCost], machine: Machine) -> str:
@@ -263,7 +293,8 @@ def _machine(sheet: Sheet) -> Machine:
         if isinstance(entry, dict):
             numbers[field] = {key: take(f"{field}.{key}", number) for key, number in entry.items()}
         else:
-            numbers[field] = None if entry is None else take(field, entry)
+            numbers[field] = take(field, entry) if entry is not None else math.nan if field in ENERGY else None
+    numbers["j_per_flop"] = numbers["j_per_flop"] or dict.fromkeys(numbers["peak_flops_per_s"], math.nan)
     return Machine(
         name=sheet.name, title=sheet.title, provenance=sheet.provenance, match=sheet.match, sources=sources, **numbers
     )

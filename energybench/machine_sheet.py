@@ -43,7 +43,10 @@ Positive = Annotated[Number, AfterValidator(_positive)]
 
 
 class Sheet(BaseModel):
-    """The layout of a machine sheet; the fields mean what they mean in ``Machine``."""
+    """The layout of a machine sheet; the fields mean what they mean in ``Machine``.
+
+    Powers and unit energies may be left out together: of a device without a meter nobody knows them.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
@@ -54,19 +57,23 @@ class Sheet(BaseModel):
     bandwidth_bytes_per_s: Positive
     l2_bytes: Positive | None = None
     l2_bandwidth_bytes_per_s: Positive | None = None
-    tdp_w: Positive
-    idle_w: Number
-    static_w: Number
-    j_per_flop: dict[Dtype, Number]
-    j_per_byte: Number
+    tdp_w: Positive | None = None
+    idle_w: Number | None = None
+    static_w: Number | None = None
+    j_per_flop: dict[Dtype, Number] = Field(default_factory=dict)
+    j_per_byte: Number | None = None
     launch_s: Number
 
     @model_validator(mode="after")
     def _consistent(self) -> Sheet:
-        if set(self.j_per_flop) != set(self.peak_flops_per_s):
+        told = [bool(self.j_per_flop), self.j_per_byte is not None, self.static_w is not None, self.tdp_w is not None]
+        if any(told) and not all(told):
+            raise ValueError("j_per_flop, j_per_byte, static_w and tdp_w are all there, or none: joules need all four")
+        if self.j_per_flop and set(self.j_per_flop) != set(self.peak_flops_per_s):
             raise ValueError("j_per_flop and peak_flops_per_s must name the same data types")
         for field in ("idle_w", "static_w"):
-            if getattr(self, field).value >= self.tdp_w.value:
+            watts = getattr(self, field)
+            if watts is not None and self.tdp_w is not None and watts.value >= self.tdp_w.value:
                 raise ValueError(f"{field} is not below tdp_w, so no power is left for work")
         return self
 

@@ -61,6 +61,7 @@ def predict_suite(
             "short": f"model-{machine.name}",
         },
         meter={"name": "none", "kinds": []},
+        energy_reason="" if machine.has_energy else f"the sheet of {machine.name} has no powers and no unit energies",
         machine=machine_to_dict(machine),
         versions=versions(),
         modelled={work: prediction.as_record() for work, prediction in found.items()},

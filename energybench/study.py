@@ -18,7 +18,14 @@ from energybench.errors import SuiteError
 from energybench.expand import MAX_CASES, Case, Skipped, expand
 from energybench.isolation import Step
 from energybench.lock import DeviceLock
-from energybench.machine import Machine, machine_for_device, missing_rate, predicted_energy_j, predicted_latency_s
+from energybench.machine import (
+    Machine,
+    load_machine,
+    machine_for_device,
+    missing_rate,
+    predicted_energy_j,
+    predicted_latency_s,
+)
 from energybench.meters import Capabilities, Meter
 from energybench.planner import Estimate, Plan, estimate, plan_measurement, within_budget
 from energybench.sensor import SensorProfile
@@ -32,11 +39,13 @@ class RunOptions:
 
     Attributes:
         case_limit_s: longest time of a single call that runs a case; its end ends the process (`watched`).
+        machine: sheet the run is judged by, a name or a .yaml file; None: the device's own.
         isolated: which step of an isolated run this process is (`isolation`); None measures everything.
     """
 
     device: str | None = None
     meter: str | None = None
+    machine: str | None = None
     output: Path | None = None
     results: Path = Path("results")
     quick: bool = False
@@ -187,7 +196,7 @@ def study_of(
         method = method.model_copy(update={"budget_s": options.budget_s})
     sensor = station.sensor
     plan = plan_measurement(method, sensor, quick=options.quick, precision=options.precision)
-    machine = _machine_of(station.device)
+    machine = _machine_of(station.device, options.machine)
     works = sum(len(c.works) for c in comparisons)
     plan = within_budget(plan, works, len(comparisons))
     power_w = _expected_power_w(plans, machine) if sensor else None
@@ -211,7 +220,9 @@ def comparisons_of(plans: Sequence[WorkPlan]) -> tuple[tuple[Comparison, ...], d
     return tuple(by_set.values()), measured_as
 
 
-def _machine_of(device: Device) -> Machine | None:
+def _machine_of(device: Device, sheet: str | None) -> Machine | None:
+    if sheet is not None:
+        return load_machine(sheet)
     if isinstance(device, SimulatedDevice):
         return device.machine
     return machine_for_device(device.facts.title)
@@ -219,7 +230,7 @@ def _machine_of(device: Device) -> Machine | None:
 
 def _expected_power_w(plans: Sequence[WorkPlan], machine: Machine | None) -> float | None:
     """Mean of the modelled powers; None without a machine sheet, or where it says nothing of any case."""
-    if machine is None:
+    if machine is None or not machine.has_energy:
         return None
     powers = [
         predicted_energy_j(p.operators, machine).total_j / predicted_latency_s(p.operators, machine)

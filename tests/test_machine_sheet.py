@@ -29,6 +29,15 @@ def test_a_sheet_needs_no_cache_numbers():
     assert sheet.j_per_byte.doubt == "one run"
 
 
+def test_energies_are_all_there_or_none():
+    lines = GOOD.splitlines()
+    without = [x for x in lines if not x.startswith(("tdp", "idle", "static", "j_per"))]
+    without.remove("  float32: {value: 5.0e-12, source: fit}")
+    assert sheet_from_yaml("\n".join(without), origin="mine.yaml").j_per_byte is None
+    with pytest.raises(MachineError, match="all there, or none"):
+        sheet_from_yaml("\n".join(x for x in lines if not x.startswith("static_w")), origin="mine.yaml")
+
+
 def test_numbers_that_yaml_reads_as_text_are_still_numbers():
     # YAML 1.1 takes 1e13 (no point, no sign) for a string
     sheet = sheet_from_yaml(GOOD.replace("1.0e+13", "1e13"), origin="mine.yaml")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import pytest
 from quiet import Remembering
 
 from energybench.analysis.measured_machine import MeasuredMachine, measured_machine
+from energybench.analysis.summary import summarize
 from energybench.devices.cpu import CpuDevice
 from energybench.devices.simulated import SimulatedDevice
 from energybench.devices.truth import QUALITY, constants
@@ -16,6 +16,8 @@ from energybench.errors import MachineError
 from energybench.journal import load
 from energybench.machine import load_machine, predicted_latency_s
 from energybench.measure_machine import KERNELS, machine_suite, measure_machine, write_sheet
+from energybench.prediction import predict_suite
+from energybench.report.figures import save_figures
 from energybench.report.machine_text import measured_machine_lines
 from energybench.session import RunOptions, open_station, plan_study, run_study
 from energybench.suite import expand, parse_suite
@@ -137,14 +139,41 @@ def test_on_the_real_cpu_rates_are_measured_and_plausible(cpu):
     assert cpu.machine.title.endswith("measured")
 
 
-def test_on_a_cpu_without_a_meter_power_is_assumed_in_plain_words_and_not_printed(cpu, tmp_path):
-    assumed = [n for n in cpu.numbers if not n.measured]
-    assert {n.field for n in assumed} == {"tdp_w", "idle_w", "static_w", "j_per_byte", "j_per_flop.float32"}
-    assert all(n.source.startswith("ASSUMED") and math.isnan(n.low) for n in assumed)
+def test_a_cpu_without_a_meter_gets_a_sheet_without_energies_and_a_reason(cpu, tmp_path):
+    assert {n.field.partition(".")[0] for n in cpu.numbers} == {"launch_s", "bandwidth_bytes_per_s", "peak_flops_per_s"}
+    assert not cpu.machine.has_energy
     write_sheet(cpu, tmp_path / "cpu.yaml")
+    assert "j_per" not in (tmp_path / "cpu.yaml").read_text()
     assert load_machine(tmp_path / "cpu.yaml") == cpu.machine
-    lines = list(measured_machine_lines(cpu))
-    assert not any(line.strip().startswith(("j_per_byte ", "static_w ")) for line in lines)
+    text = "\n".join(measured_machine_lines(cpu))
+    assert "no unit energies: no meter" in text
+    assert "no joules" in text
+
+
+def test_a_run_judged_by_a_sheet_without_energies_has_latencies_of_the_model_and_no_joules(cpu, tmp_path):
+    write_sheet(cpu, tmp_path / "cpu.yaml")
+    sheet = str(tmp_path / "cpu.yaml")
+    options = RunOptions(device="cpu", meter="none", machine=sheet, results=tmp_path, plugins=KERNELS, quick=True)
+    station = open_station(options)
+    try:
+        study = plan_study(parse_suite(SMALL_LOOPS), station, options)
+        summary = summarize(load(run_study(study, station, options, Remembering())))
+    finally:
+        station.close()
+    assert summary.machine == cpu.machine
+    ran = summary.cases[summary.cases.status == "ok"]
+    assert ran.attainable_latency_s.notna().all()
+    assert ran.predicted_energy_per_inference_j.isna().all()
+    names = {figure.name for figure in save_figures(summary, tmp_path / "figures")}
+    assert "roofline" in names
+    assert not [name for name in names if "energy" in name]
+    predicted = load(predict_suite(parse_suite(SMALL_LOOPS), cpu.machine, tmp_path / "model", plugins=KERNELS))
+    rows = summarize(predicted).cases
+    rows = rows[rows.status == "ok"]
+    assert rows.loop_latency_s.notna().all()
+    assert rows.energy_per_inference_j.isna().all()
+    with pytest.raises(MachineError, match="no powers and no unit energies"):
+        SimulatedDevice(sheet)
 
 
 def test_the_measured_sheet_predicts_the_loop_it_came_from(cpu):

@@ -103,7 +103,7 @@ def modelled(book: Book, case: CaseRecord) -> Row:
         "ideal_latency_s": ideal_latency_s(operators, machine),
         "attainable_latency_s": sum(attainable_latency_s(o, machine) for o in operators),
         "predicted_latency_s": predicted_latency_s(operators, machine),
-        "predicted_energy_per_inference_j": predicted_energy_j(operators, machine).total_j / case.batch,
+        "predicted_energy_per_inference_j": finite(predicted_energy_j(operators, machine).total_j / case.batch),
     }
 
 

@@ -27,7 +27,7 @@ from energybench.analysis.group_models import (
     thesis_model,
 )
 from energybench.errors import EnergyBenchError
-from energybench.machine import Machine, rate_dtype
+from energybench.machine import Machine, need_energy, rate_dtype
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,7 @@ def group_size_models(
         MachineError: the machine has no peak for ``dtype``.
     """
     rate_dtype(machine, dtype)
+    need_energy(machine)
     feasible = _feasible(channels, group_sizes, (size, kernel, batch))
     shape = GroupedShape(channels, size, kernel, batch, dtype)
     return GroupSizeAnswer(

@@ -18,7 +18,7 @@ from scipy.optimize import minimize_scalar
 from energybench.analysis.group_energy import quantised, tensor_lanes
 from energybench.analysis.network_shapes import NetworkLayer
 from energybench.errors import EnergyBenchError
-from energybench.machine import EnergySplit, Machine, peak_for, rate_dtype
+from energybench.machine import EnergySplit, Machine, need_energy, peak_for, rate_dtype
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Setting:
 
     def __post_init__(self) -> None:
         rate_dtype(self.machine, self.dtype)
+        need_energy(self.machine)
         if self.batch < 1:
             raise EnergyBenchError(f"batch must be at least 1, got {self.batch}", where="model group-size")
         if self.power_cap_w is not None and self.power_cap_w <= self.machine.static_w:

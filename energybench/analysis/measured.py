@@ -263,12 +263,13 @@ def _modelled_works(run: Run) -> dict[tuple[str, str], Measured]:
         )
         joules = WindowJoules(
             loop_latency_s=latency_s,
-            power_w=said["power_w"],
-            energy_per_iteration_j=said["energy_per_iteration_j"],
+            power_w=said.get("power_w"),
+            energy_per_iteration_j=said.get("energy_per_iteration_j"),
             interior_s=latency_s,
             estimator="model",
             edge_halfwidth=0.0,
             counter_vs_integral=None,
+            reason="" if "energy_per_iteration_j" in said else "the machine sheet has no unit energies",
         )
         found[comparison, case.work] = Measured(windows=[MeasuredWindow(record, joules)])
     return found

@@ -3,11 +3,12 @@
 Rates are those of the best loop: bandwidth of the fastest copy, peak of the fastest matrix product of each data type.
 Unit energies come from all loops together by non-negative least squares (``fit_energy``): copies tell joules per byte,
 matrix products joules per FLOP, loops of next to nothing the static power. What was not measured keeps the number of
-the device's shipped sheet, or an assumption that says so; it is never a zero.
+the device's shipped sheet; where it has none, the sheet has no powers and no unit energies, and no joules come of it.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,20 +20,13 @@ from energybench.analysis.statistics import Interval, log_interval
 from energybench.cost import OperatorCost
 from energybench.errors import MachineError
 from energybench.journal import CaseRecord, Run
-from energybench.machine import Machine
+from energybench.machine import ENERGY, Machine
 
 FEWEST = 3
 """Loops with joules below which no unit energy is fitted."""
 
 CAPPED = 0.98
 """A loop above this share of the power limit ran as fast as the limit let it."""
-
-THREAD_W = 4.0
-"""Power limit assumed for a CPU, per hardware thread: server parts have 2 to 3 W, desktop parts 4 to 8 W. Ours."""
-
-STATIC_SHARE = 0.3
-IDLE_SHARE = 0.25
-"""Shares of the power limit, as on the shipped sheets of boards without a reading. Ours."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +106,10 @@ def measured_machine(run: Run) -> MeasuredMachine:
     energy, reason = _fitted(loops, run)
     notes = [f"{case.id} is left out: {book.of(case).error}" for case in run.record.cases if book.of(case).error]
     limit = _limit(loops, book, run, energy is not None)
-    numbers += [limit, *_energies(numbers, energy, reason, limit, book, origin)]
+    if limit is not None:
+        numbers += _complete([limit, *_energies(numbers, energy, reason, book, origin)], numbers)
     for loop in loops:
-        if loop.power_w is not None and loop.power_w > CAPPED * limit.value and limit.measured:
+        if limit and loop.power_w is not None and loop.power_w > CAPPED * limit.value and limit.measured:
             notes.append(f"{loop.case.id} ran at the power limit: its rate is what the limit leaves")
     machine = _machine(numbers, run, book.machine)
     return MeasuredMachine(machine, tuple(numbers), energy, reason, tuple(notes), book.machine)
@@ -178,8 +173,14 @@ def _fitted(loops: Sequence[_Loop], run: Run) -> tuple[EnergyFit | None, str]:
     return None, run.record.energy_reason or f"{len(points)} loops have joules, {FEWEST} are needed"
 
 
-def _limit(loops: Sequence[_Loop], book: Book, run: Run, metered: bool) -> SheetNumber:
-    """The power limit: the driver's, the shipped sheet's, or what the loops and the threads allow one to assume."""
+def _complete(numbers: Sequence[SheetNumber], rates: Sequence[SheetNumber]) -> list[SheetNumber]:
+    """The numbers, if there are all that joules need; else none of them: three terms without the fourth mislead."""
+    needed = {"tdp_w", STATIC, BYTE, *(f"{FLOP}.{dtype}" for dtype in _by_dtype(rates, "peak_flops_per_s"))}
+    return list(numbers) if needed <= {number.field for number in numbers} else []
+
+
+def _limit(loops: Sequence[_Loop], book: Book, run: Run, metered: bool) -> SheetNumber | None:
+    """The power limit: the driver's, the shipped sheet's, or the highest power seen; None where nothing was."""
     field = "tdp_w"
     told = run.record.meter.get("power_limit_default_w") or run.record.meter.get("power_limit_w")
     if isinstance(told, int | float):
@@ -190,32 +191,21 @@ def _limit(loops: Sequence[_Loop], book: Book, run: Run, metered: bool) -> Sheet
     if metered:
         most_w = max(loop.power_w for loop in loops if loop.power_w is not None)
         return _given(field, most_w, "highest mean power of any loop here; the limit itself is not known")
-    threads = int(run.record.device.get("threads") or 1)
-    return _given(field, THREAD_W * threads, _assumed(f"{THREAD_W:g} W a thread, {threads} threads"))
+    return None
 
 
 def _energies(
     rates: Sequence[SheetNumber],
     energy: EnergyFit | None,
     reason: str,
-    limit: SheetNumber,
     book: Book,
     origin: str,
 ) -> list[SheetNumber]:
-    """Idle and static power and unit energies: fitted, else the shipped sheet's, else assumed from the power limit."""
+    """Idle and static power and unit energies: fitted, else the shipped sheet's, else left out."""
     found = {c.name: c for c in energy.constants} if energy else {}
-    value_of = {number.field: number.value for number in rates}
-    static_w = STATIC_SHARE * limit.value
-    working_w = limit.value - static_w
-    assumed = {
-        STATIC: (static_w, f"{STATIC_SHARE:g} of the power limit"),
-        BYTE: (working_w / value_of["bandwidth_bytes_per_s"], "the rest of the power limit at full bandwidth"),
-    }
     names = {STATIC: STATIC, BYTE: BYTE}
-    for dtype, peak_flops_per_s in _by_dtype(rates, "peak_flops_per_s").items():
-        names[f"{FLOP}.{dtype}"] = f"{FLOP}.{dtype}.gemm"
-        assumed[f"{FLOP}.{dtype}"] = (working_w / peak_flops_per_s, "the rest of the power limit at peak")
-    numbers = [_idle(book, limit, reason, origin)]
+    names |= {f"{FLOP}.{dtype}": f"{FLOP}.{dtype}.gemm" for dtype in _by_dtype(rates, "peak_flops_per_s")}
+    numbers = [_idle(book, reason, origin)]
     for field, name in names.items():
         constant = found.get(name)
         why = constant.reason if constant else reason
@@ -225,12 +215,10 @@ def _energies(
         elif book.machine is not None and sheet_number(book.machine, field) is not None:
             value, source = sheet_number(book.machine, field) or (0.0, "")
             numbers.append(_given(field, value, f"not measured ({why}); {source}"))
-        else:
-            numbers.append(_given(field, assumed[field][0], _assumed(assumed[field][1])))
-    return numbers
+    return [number for number in numbers if number is not None]
 
 
-def _idle(book: Book, limit: SheetNumber, reason: str, origin: str) -> SheetNumber:
+def _idle(book: Book, reason: str, origin: str) -> SheetNumber | None:
     idle = book.idle
     if idle is not None:
         low, high = idle.power_w - idle.halfwidth_w, idle.power_w + idle.halfwidth_w
@@ -238,7 +226,7 @@ def _idle(book: Book, limit: SheetNumber, reason: str, origin: str) -> SheetNumb
         return SheetNumber("idle_w", idle.power_w, low, high, source, measured=True)
     if book.machine is not None:
         return _given("idle_w", book.machine.idle_w, f"not measured ({reason}); {book.machine.sources['idle_w']}")
-    return _given("idle_w", IDLE_SHARE * limit.value, _assumed(f"{IDLE_SHARE:g} of the power limit"))
+    return None
 
 
 def _gain(book: Book) -> str:
@@ -255,15 +243,13 @@ def sheet_number(machine: Machine, field: str) -> tuple[float, str] | None:
     return None if value is None else (float(value), machine.sources[field])
 
 
-def _assumed(how: str) -> str:
-    return f"ASSUMED, not measured, a factor of 2 either way: {how}"
-
-
 def _machine(numbers: Sequence[SheetNumber], run: Run, base: Machine | None) -> Machine:
     """The sheet; cache sizes are the device's own words, the bandwidth of its cache the shipped sheet's."""
     plain = {n.field: n.value for n in numbers if "." not in n.field}
     sources = {n.field: n.source for n in numbers}
     title = str(run.record.device.get("title") or run.record.device["name"])
+    unknown: dict[str, float] = {field: math.nan for field in ENERGY if field not in plain}
+    peaks = _by_dtype(numbers, "peak_flops_per_s")
     caches: dict[str, float | None] = {}
     for field in ("l2_bytes", "l2_bandwidth_bytes_per_s"):
         told = run.record.device.get(field)
@@ -276,11 +262,12 @@ def _machine(numbers: Sequence[SheetNumber], run: Run, base: Machine | None) -> 
         provenance="measured",
         match=() if run.simulated else (title,),
         sources=sources,
-        peak_flops_per_s=_by_dtype(numbers, "peak_flops_per_s"),
-        j_per_flop=_by_dtype(numbers, FLOP),
+        peak_flops_per_s=peaks,
+        j_per_flop=_by_dtype(numbers, FLOP) or dict.fromkeys(peaks, math.nan),
         l2_bytes=caches["l2_bytes"],
         l2_bandwidth_bytes_per_s=caches["l2_bandwidth_bytes_per_s"],
         **plain,
+        **unknown,
     )
 
 

@@ -7,6 +7,7 @@ is not. Expected errors are those of work that was left out when the constants w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -63,8 +64,11 @@ class Prediction:
         return self.energy.total_j / self.latency_s
 
     def as_record(self) -> dict[str, float]:
-        """What ``run.json`` keeps of it: the layout of a simulated run's truth, and the expected errors."""
-        return {
+        """What ``run.json`` keeps of it: the layout of a simulated run's truth, and the expected errors.
+
+        No joules where the sheet has no energies.
+        """
+        record = {
             "latency_s": self.latency_s,
             "power_w": self.power_w,
             "energy_per_iteration_j": self.energy_per_iteration_j,
@@ -74,6 +78,7 @@ class Prediction:
             "latency_error": self.latency_error,
             "energy_error": self.energy_error,
         }
+        return {name: value for name, value in record.items() if math.isfinite(value)}
 
 
 def predictions(plans: Iterable[Planned], machine: Machine, efficiency: Efficiency) -> dict[str, Prediction]:

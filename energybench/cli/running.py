@@ -29,6 +29,7 @@ EXIT_INTERRUPTED = 130
 @click.option("--gpu", metavar="N|UUID", help="CUDA GPU by index (CUDA_VISIBLE_DEVICES applies) or UUID.")
 @click.option("--device", metavar="D", help="cuda:0, cpu, or sim:MACHINE. Default: the first usable GPU.")
 @click.option("--meter", type=click.Choice(["nvml", "rapl", "sim", "none"]), help="Default: the device's own.")
+@click.option("--machine", metavar="SHEET", help="Sheet to judge the run by (machines measure). Default: the device's.")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Run folder. Default: results/NAME.")
 @click.option("--quick", is_flag=True, help="Few cases, short windows: a look, not for print.")
 @click.option("--precision", metavar="P", help="Wanted half-width of the 95 % interval, e.g. 1%.")
@@ -139,6 +140,7 @@ def _run_options(device: str | None, isolated: tuple[int, int, str] | None, **gi
     return RunOptions(
         device=device,
         meter=given["meter"],
+        machine=given["machine"],
         output=given["output"],
         quick=given["quick"],
         precision=precision,

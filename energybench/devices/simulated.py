@@ -16,7 +16,7 @@ from energybench.devices import DeviceFacts, LatencySamples, Prepared, Stamp
 from energybench.devices.board import BoardPower, Unsteadiness
 from energybench.devices.truth import WorkTruth, constants, work_truth
 from energybench.errors import UnsupportedError
-from energybench.machine import Machine, load_machine, missing_rate
+from energybench.machine import Machine, load_machine, missing_rate, need_energy
 from energybench.workload import WorkPlan
 
 WINDOW_SD = 1e-3
@@ -87,6 +87,7 @@ class SimulatedDevice:
     def __init__(self, machine_name: str, *, seed: int = 0, unsteady: Unsteadiness | None = None) -> None:
         self.clock = VirtualClock()
         self.machine: Machine = load_machine(machine_name)
+        need_energy(self.machine)
         self.power = BoardPower(self.machine.idle_w, self.machine.tdp_w, unsteady)
         self._random = np.random.default_rng([seed, 0xB0A2D])
         self.facts = DeviceFacts(

@@ -258,7 +258,7 @@ class _Planner:
 
     def _rooflines(self, machine: Machine) -> Iterator[_Planned]:
         parts = [("roofline", "Roofline", captions.roofline(self.summary), roofline_figure)]
-        if self.summary.has_energy:
+        if self.summary.has_energy and machine.has_energy:
             parts.append(("roofline-energy", "Energy roofline", captions.energy_roofline(), energy_roofline_figure))
         for name, heading, caption, figure in parts:
             yield _Planned(

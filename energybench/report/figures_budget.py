@@ -49,7 +49,7 @@ def budget_figure(
     joules = [
         energy_budget(w.operators, machine, wall_s=w.wall_s, measured_j=w.energy_j)
         for w in shown.values()
-        if w.energy_j is not None
+        if w.energy_j is not None and machine.has_energy
     ]
     both = len(joules) == len(times)
     figure, axes = grid(1, 2 if both else 1, height_in=1.9 + 0.42 * len(shown))

@@ -1,6 +1,6 @@
 """How is a measured machine told? Plain lines: every number with its interval, beside the shipped sheet's.
 
-What is not measured is named, and an assumption is never printed as if it were a number.
+What is not measured is named, and nothing is assumed.
 """
 
 from __future__ import annotations
@@ -36,8 +36,10 @@ def measured_machine_lines(measured: MeasuredMachine) -> Iterator[str]:
         yield f"unit energies from {measured.energy.works} loops, left over {measured.energy.relative_error:.2%}"
     else:
         yield f"no unit energies: {measured.energy_reason}"
+    if not measured.machine.has_energy:
+        yield "the sheet has no powers and no unit energies: rooflines, efficiencies and latencies, but no joules"
     if missing:
-        yield "not measured; on the sheet so that it is complete, each with its source:"
+        yield "not measured; taken from the shipped sheet, each with its source:"
         yield f"  {', '.join(number.field for number in missing)}"
     yield from (f"note: {note}" for note in measured.notes)
 
