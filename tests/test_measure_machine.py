@@ -26,7 +26,7 @@ from energybench.workload import plan_workload
 
 def found_on(folder: Path, device: str, **options: object) -> tuple[Path, MeasuredMachine]:
     chosen = RunOptions(device=device, results=folder, plugins=KERNELS, **options)  # type: ignore[arg-type]
-    return measure_machine(chosen, lambda windows, name: Remembering())
+    return measure_machine(chosen, lambda name: Remembering())
 
 
 @pytest.fixture(scope="module", params=["h200", "p100-pcie"])
