@@ -2,8 +2,12 @@
 
 import re
 from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from fakenvml.boards import board, virtual
+from fakenvml.inside import Fake
 from quiet import SMALL, Remembering, measured
 
 from energybench.analysis.guards import clocks_differ, host_bound_share
@@ -12,6 +16,7 @@ from energybench.analysis.summary import summarize
 from energybench.devices.open import open_meter_for
 from energybench.devices.simulated import SimulatedDevice, SimulatedLoop
 from energybench.journal import WindowRecord, load
+from energybench.sensor import PROFILES
 from energybench.session import RunOptions, Station, plan_study, run_study
 from energybench.suite import parse_suite
 
@@ -102,6 +107,27 @@ def test_a_run_that_is_interrupted_between_a_window_and_its_repeat_goes_on(tmp_p
     for work in measured_works(run).values():
         blocks = [w.record.block for w in work.windows]
         assert len(set(blocks)) == len(blocks) >= study.plan.windows
+
+
+def stepping_behind_the_binding(folder):
+    """Inside a process that has the fake library: a run on its virtual clock, and what its windows say."""
+    fake = Fake(start=True)
+    fake.sleep_until(3.0)
+    device = SimulatedDevice("v100-sxm2")
+    device.clock = fake
+    device.facts = replace(device.facts, name="cuda:0", simulated=False)
+    run, _ = measured_on(device, Path(folder), quick=True)
+    return [[(w.repeat, w.because) for w in windows] for windows in by_place(run).values()]
+
+
+def test_steps_of_a_real_boards_power_are_seen_through_its_counter(tmp_path, fake_nvml):
+    """Power steps by a sixth every 0.65 s: some windows of 0.3 s hold a step, others do not."""
+    steps = "square period_s=1.3 duty=0.5 low_w=200 high_w=235"
+    config = virtual(board(PROFILES["volta"], steps, settings=("architecture 5", "name Tesla V100-SXM2-16GB")))
+    places = fake_nvml.run(stepping_behind_the_binding, config, folder=str(tmp_path))
+    again = [place for place in places if len(place) > 1]
+    assert 0 < len(again) < len(places)
+    assert all(": power " in place[1][1] for place in again)
 
 
 class LateLoop(SimulatedLoop):

@@ -27,8 +27,10 @@ from energybench.sensor import SensorProfile
 DRIFT_LIMIT = 0.01
 TWO_SIDED = 0.0027
 """Probability of a normal variable beyond three standard deviations."""
-FEWEST_READINGS = 20
+FEWEST_READINGS = 8
 FEWEST_INTERVALS = 4
+OFF_GRID = 0.2
+"""A tick may miss its place on the grid by this share of a period."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,8 @@ def power_halves(
     """
     if sensor is None or stretch is None:
         return None
-    if stretch.estimator == "counter" and sensor.counter is not None:
-        found = _counted(readings, stretch, sensor.counter.tick_s)
+    if stretch.estimator == "counter":
+        found = _counted(readings, stretch)
         if found is not None:
             return found
     for kind in POWER_KINDS:
@@ -100,18 +102,23 @@ def drift_words(speed: Halves | None, power: Halves | None) -> str:
     return f"the window before it drifted from its first half to its second: {', '.join(apart)}" if apart else ""
 
 
-def _counted(readings: Sequence[Reading], stretch: Stretch, tick_s: float) -> Halves | None:
-    """From the counter's ticks between the two well-timed ones; None where they are few, or their grid is torn."""
+def _counted(readings: Sequence[Reading], stretch: Stretch) -> Halves | None:
+    """From the counter's ticks between the two well-timed ones; None where they are few, or do not keep a grid."""
     edge_s = 1e-6
     counted = [r for r in readings if r.kind == ENERGY]
     ticks = [t for t in ticks_of(counted) if stretch.start_s - edge_s <= t.time_s <= stretch.stop_s + edge_s]
     if len(ticks) < FEWEST_INTERVALS + 1:
         return None
     first, last = sharp_ends(ticks)
-    steps = round((last.time_s - first.time_s) / tick_s)
     between = [t for t in ticks if first.time_s <= t.time_s <= last.time_s]
-    if steps < FEWEST_INTERVALS or len(between) != steps + 1:
+    steps = len(between) - 1
+    if steps < FEWEST_INTERVALS:
         return None
+    period_s = (last.time_s - first.time_s) / steps
+    slack_s = OFF_GRID * period_s
+    for number, tick in enumerate(between):  # a tick that was missed moves all after it off the grid
+        if not tick.before_s - slack_s <= first.time_s + number * period_s <= tick.after_s + slack_s:
+            return None
     joules = np.diff([t.value for t in between])
     middle = steps // 2
     return _halves(joules[:middle], joules[-middle:], 1.0)
