@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 from quiet import measured
 
 from energybench.cli import main
@@ -35,6 +36,28 @@ def test_every_command_of_the_readme_is_understood(words):
         name = words[0]
     assert command is not None, name
     command.make_context(name, list(words[1:]))
+
+
+def masked(text):
+    """Lines without what another version of a simulator may change: their numbers, and the space around them."""
+    return [" ".join(re.sub(r"[\d.]+", "#", line).replace("*", "").split()) for line in text.splitlines()]
+
+
+def test_the_ten_minutes_show_what_is_typed_and_what_comes_out(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    story = README[README.index("## Ten minutes") : README.index("## Install")]
+    command, shown, _ = code_blocks(story)
+    done = CliRunner().invoke(main, shlex.split(command)[1:])
+    assert done.exit_code == 0, done.output
+    printed = masked(done.stdout)
+    assert [line for line in masked(shown) if line not in printed] == []
+    for name in re.findall(r"`(results/first/[\w.]+)`", story):
+        assert Path(name).exists(), name
+    page = Path("results/first/report.html").read_text(encoding="utf-8")
+    parts = ("answer", "pairs", "results", "variants", "gap-latency-mobilenet_v1", "group-size-mobilenet_v1", "roofline",
+             "method", "environment", "reproduce")  # fmt: skip
+    order = [page.index(f'id="{part}"') for part in parts]
+    assert order == sorted(order), "the story tells the page from top to bottom"
 
 
 def test_the_two_first_commands_are_targets_that_ci_runs():
