@@ -150,7 +150,7 @@ def test_the_baseline_may_need_least() -> None:
 
 def test_beside_declared_pairs_the_least_of_all_is_told_too() -> None:
     said = answer(frame(pair(0.9), baseline(0.5, "small"), baseline(0.8, "new a")))
-    assert said.lines == ("MACs aside, small needs the least energy per inference: 0.500 [0.496, 0.504] of base's.",)
+    assert said.least == "MACs aside, small needs the least energy per inference: 0.500 [0.496, 0.504] of base's."
 
 
 def test_a_prediction_is_judged_by_its_value_and_called_one() -> None:

@@ -26,7 +26,8 @@ class Answer:
 
     Attributes:
         headline: one sentence: who, by how much, with what interval, where.
-        lines: one sentence a pair, when there are several outcomes; who needs least of all, when pairs were declared.
+        lines: one sentence a pair, when there are several outcomes.
+        least: who needs least of all, MACs aside, when pairs were declared.
         certainty: what the interval holds and what this run could have seen.
         caveats: what a reader must know before quoting it (no joules, MACs apart).
         quantity: ``energy per inference`` or ``latency``.
@@ -36,6 +37,7 @@ class Answer:
 
     headline: str
     lines: tuple[str, ...]
+    least: str
     certainty: str
     caveats: tuple[str, ...]
     quantity: str
@@ -66,18 +68,16 @@ def answer(
     caveats = tuple(_caveats(outcomes, matched=matched, by_energy=by_energy, reason=energy_reason))
     if not outcomes:
         text = "Nothing was compared: the run has no two variants measured at one point."
-        return Answer(text, (), "", caveats, quantity, matched, ())
+        return Answer(text, (), "", "", caveats, quantity, matched, ())
     close = [o for o in outcomes if not o.apart] if matched else []
     told = close or outcomes
     text = headline(told, quantity, matched=bool(close)) if matched else least(outcomes, quantity)
     if origin == "modelled":
         text = f"Predicted: {text[0].lower()}{text[1:]}" if text.startswith("At ") else f"Predicted: {text}"
     lines = tuple(pair_lines(outcomes)) if len(outcomes) > 1 else ()
-    if matched:
-        everyone = pairs[(pairs["kind"] == "baseline") & (pairs["scope"] == rows["scope"].iloc[0])]
-        lines += (least(outcomes_of(everyone, column, places, origin=origin), quantity),)
-    lines = tuple(filter(None, lines))
-    return Answer(text, lines, _certainty(outcomes, by_energy=by_energy), caveats, quantity, matched, outcomes)
+    everyone = pairs[(pairs["kind"] == "baseline") & (pairs["scope"] == rows["scope"].iloc[0])]
+    best = least(outcomes_of(everyone, column, places, origin=origin), quantity) if matched else ""
+    return Answer(text, lines, best, _certainty(outcomes, by_energy=by_energy), caveats, quantity, matched, outcomes)
 
 
 def answer_of(summary: Summary) -> Answer:

@@ -144,7 +144,7 @@ def _run_json(summary: Summary) -> str:
         "schema_version": columns.SCHEMA_VERSION, "energybench_version": record.energybench_version,
         "name": record.name, "origin": summary.run.origin, "created_utc": record.created_utc,
         "complete": record.complete, "device": record.device, "meter": record.meter,
-        "answer": {"headline": said.headline, "lines": said.lines, "certainty": said.certainty,
+        "answer": {"headline": said.headline, "lines": said.lines, "least": said.least, "certainty": said.certainty,
                    "caveats": said.caveats},
         "results": _records(summary.results), "pairs": _records(summary.pairs),
         "group_size": _records(summary.group_size),
@@ -154,7 +154,14 @@ def _run_json(summary: Summary) -> str:
 def _run_markdown(summary: Summary) -> str:
     summary = tidy(summary)
     said, record = answer_of(summary), summary.run.record
-    return "\n".join(_markdown_lines(summary, said.headline, [*said.lines, *said.caveats], record.name)) + "\n"
+    return (
+        "\n".join(
+            _markdown_lines(
+                summary, said.headline, [*said.lines, *filter(None, [said.least]), *said.caveats], record.name
+            )
+        )
+        + "\n"
+    )
 
 
 def _markdown_lines(summary: Summary, headline: str, more: Sequence[str], name: str) -> Iterator[str]:

@@ -94,7 +94,7 @@ def _headings(summary: Summary) -> Iterator[Text]:
 def _print_answer(console: Console, said: Answer) -> None:
     width = min(console.width, PROSE_WIDTH)
     console.print(Text(said.headline, style="bold"), width=width)
-    for line in said.lines:
+    for line in filter(None, (*said.lines, said.least)):
         console.print(Padding(Text(line), (0, 0, 0, 2)), width=width)
     for caveat in said.caveats:
         console.print(Text(caveat, style="yellow"), width=width)
