@@ -68,6 +68,13 @@ def test_pairs_of_several_members_are_called_by_their_family() -> None:
     assert answer(sizes).headline.startswith("At matched MACs, New needs less energy per inference than Old in all 2")
 
 
+def test_places_are_told_by_what_differs_between_them() -> None:
+    points = [(0.5, 1, "contiguous"), (0.9, 1, "channels_last"), (0.7, 8, "contiguous")]
+    rows = [pair(ratio, comparison=f"batch={n} layout={layout} dtype=float16") for ratio, n, layout in points]
+    found = [outcome.place for outcome in answer(frame(*rows)).outcomes]
+    assert found == ["batch 1, contiguous", "batch 1, channels_last", "batch 8, contiguous"]
+
+
 def test_totals_come_before_cases_and_matched_pairs_before_the_baseline() -> None:
     rows = frame(pair(0.5, kind="baseline"), pair(0.6, scope="case"), pair(0.9))
     assert [outcome.ratio for outcome in answer(rows).outcomes] == [0.9]

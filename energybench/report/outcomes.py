@@ -100,7 +100,23 @@ def _places(rows: pd.DataFrame, known: Mapping[str, str]) -> list[str]:
     keys = list(zip(rows["variant"], rows["against"], words, strict=True))
     if len(set(keys)) == len(keys):
         return words
-    return [plain(row["comparison"] or word) for row, word in zip(records, words, strict=True)]
+    return _what_differs([plain(row["comparison"] or word) for row, word in zip(records, words, strict=True)])
+
+
+def _what_differs(comparisons: Sequence[str]) -> list[str]:
+    """Points of the axes without what all have in common: ``batch 1, contiguous``."""
+    split = [comparison.split() for comparison in comparisons]
+    common = set.intersection(*(set(words) for words in split))
+    short = [", ".join(_said(word) for word in words if word not in common) for words in split]
+    return short if len(set(short)) == len(set(comparisons)) else list(comparisons)
+
+
+def _said(word: str) -> str:
+    """Text values speak for themselves, numbers need the name of their field."""
+    field, equals, value = word.partition("=")
+    if not equals:
+        return word
+    return f"{field} {value}" if value[:1].isdigit() else value
 
 
 def _place(row: dict[Any, Any], fields: Sequence[str]) -> str:
