@@ -22,6 +22,7 @@ from report_example import BASELINE, MACHINE, VARIANTS, example_summary, power_t
 from energybench.analysis.waterline import waterline
 from energybench.cost import OperatorCost
 from energybench.machine import Machine
+from energybench.report import captions
 from energybench.report.captions import absences
 from energybench.report.figures import FigureFile, save_figures, svg_text
 from energybench.report.figures_contributions import contribution_figure
@@ -339,3 +340,12 @@ def test_pairs_with_one_outcome_each_are_named_on_their_row() -> None:
     drawn = pair_figure(pairs[(pairs["kind"] == "matched") & (pairs["scope"] == "total")])
     (ax,) = drawn.axes
     assert ax.get_yticklabels()[0].get_text().startswith("E2GC G=8\nagainst FgGC g=32, MACs × ")
+
+
+def test_the_roofline_says_whether_the_cache_has_a_roof_of_its_own() -> None:
+    summary = example_summary()
+    assert "last-level cache is not on the sheet" in captions.roofline(summary)
+    sheet = summary.run.record.machine | {"l2_bandwidth_bytes_per_s": {"value": 1e13, "source": "made up"}}
+    record = summary.run.record.model_copy(update={"machine": sheet})
+    known = dataclasses.replace(summary, run=dataclasses.replace(summary.run, record=record))
+    assert "dotted roof" in captions.roofline(known)

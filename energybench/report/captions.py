@@ -87,7 +87,19 @@ def roofline(summary: Summary) -> str:
     return (
         "Each point is a case: arithmetic per byte that must be moved, against the rate that was sustained. Left of "
         "the balance memory is the bound, right of it arithmetic; the distance to the roof is what the kernel leaves."
+        + _cache_roof(summary)
         + no_energy(summary)
+    )
+
+
+def _cache_roof(summary: Summary) -> str:
+    """Whether the cache has a roof of its own; points above the memory roof are read against it."""
+    machine = summary.machine
+    if machine is not None and machine.l2_bandwidth_bytes_per_s is not None:
+        return " The dotted roof is that of the last-level cache."
+    return (
+        " The bandwidth of the last-level cache is not on the sheet, so it has no roof: a point above the memory roof "
+        "may be one whose bytes it holds."
     )
 
 
