@@ -29,6 +29,8 @@ MANY_CALM_SHARE = 0.65
 """Share of the time a panel's height must show, and the same with many thin bars; the few beyond it are cut."""
 MANY = 25
 PALE = 0.42
+LABEL_SHARE = 0.45
+"""Share of a panel's width that the words over operators without MACs take."""
 SAME_ARITHMETIC = 0.01
 """Variants whose arithmetic differs by less than this are drawn to one scale."""
 
@@ -183,7 +185,9 @@ def _efficiencies(line: Waterline) -> str:
 def _mark_apart(ax: Axes, line: Waterline, gap: float, scale: Scale, top: float) -> None:
     left = (line.tau_s + gap) * scale.factor
     width = sum(bar.mu_s for bar in line.apart) * scale.factor
-    ax.text(left + width / 2, min(1.05, top), "no MACs: memory time", ha="center", va="bottom", size=7, color=MUTED)
+    room = ax.get_xlim()[1] - left
+    at, side = (left, "left") if width < LABEL_SHARE * ax.get_xlim()[1] < room else (left + width / 2, "center")
+    ax.text(at, min(1.05, top), "no MACs: memory time", ha=side, va="bottom", size=7, color=MUTED)
 
 
 def _legend(figure: Figure, lines: Sequence[Waterline]) -> None:
