@@ -6,7 +6,7 @@ python docs/generate.py            writes docs/reference/*.md
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ import click
 
 from energybench import columns
 from energybench.cli import main
+from energybench.expand import expand
 from energybench.flags import FLAGS
 from energybench.machine import list_machines, load_machine
-from energybench.suite import suite_schema
+from energybench.suite import list_suites, suite_schema
 
 REFERENCE = Path(__file__).parent / "reference"
 NOTE = "<!-- Written by docs/generate.py (make docs): change the code it is made from instead. -->"
@@ -37,6 +38,7 @@ def pages() -> dict[str, str]:
         "columns.md": _columns_page(),
         "cli.md": "\n".join(_cli_page()),
         "machines.md": "\n".join(_machines_page()),
+        "shipped_suites.md": "\n".join(_suites_page()),
     }
     return {name: f"{NOTE}\n\n{text.rstrip()}\n" for name, text in made.items()}
 
@@ -164,6 +166,36 @@ def _command_lines(path: str, command: click.Command) -> Iterator[str]:
             if record is not None:
                 yield f"| {_code_cell(record[0])} | {_cell(record[1])} |"
         yield ""
+
+
+def _suites_page() -> Iterator[str]:
+    yield from (
+        "# Shipped suites",
+        "",
+        "`energybench run NAME` measures one; `energybench show NAME` lists its cases.",
+        "",
+    )
+    for suite in list_suites():
+        cases, skipped = expand(suite)
+        quick, _ = expand(suite, quick=True)
+        left_out = f", {len(skipped)} left out with their reasons" if skipped else ""
+        yield from (f"## {suite.name}", "", _plain(suite.about) + ".", "")
+        yield f"{len(cases)} cases{left_out}; {len(quick)} with `--quick`. Baseline: `{suite.baseline}`."
+        yield from ("", "| variant | layer | matched in MACs with |", "|---|---|---|")
+        for name, variant in suite.variants.items():
+            yield f"| {_cell(name)} | `{variant.layer}` | {_cell(variant.pair or '')} |"
+        yield from ("", "| axis | values |", "|---|---|")
+        for axis, entries in suite.entries.items():
+            yield f"| `{axis}` | {_values(axis, entries)} |"
+        yield ""
+
+
+def _values(axis: str, entries: Sequence[Mapping[str, Any]]) -> str:
+    """The values of a plain axis; how many, and with which fields, of one whose fields move together."""
+    if all(set(entry) == {axis} for entry in entries):
+        return ", ".join(_cell(str(entry[axis])) for entry in entries)
+    fields = dict.fromkeys(field for entry in entries for field in entry)
+    return f"{len(entries)} of {', '.join(f'`{field}`' for field in fields)}"
 
 
 def _machines_page() -> Iterator[str]:
