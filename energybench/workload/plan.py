@@ -27,6 +27,9 @@ TORCH_DTYPES = {
 }
 """Number formats of a case; tf32 is how float32 tensors are multiplied."""
 
+MOST = 2**63
+"""Counts of one iteration stay below: what tables and run folders hold."""
+
 
 @dataclass(frozen=True)
 class Given:
@@ -91,7 +94,13 @@ def plan_workload(case: Case, *, plugins: Sequence[str] = ()) -> WorkPlan:
             f"{case.layer} does not run on inputs of shape {shapes}: {one_line(error)}",
             remedy="correct input: or args:, or skip this case",
         ) from error
-    return plan_traced(case, module, inputs, traced)
+    plan = plan_traced(case, module, inputs, traced)
+    if max(plan.macs, plan.eager_bytes) >= MOST:
+        raise case.error(
+            f"{case.layer} would do {plan.macs:.2g} MACs on {plan.eager_bytes:.2g} bytes: no machine ends that",
+            remedy="correct input: or args:, or skip this case",
+        )
+    return plan
 
 
 def constructed(case: Case, plugins: Sequence[str]) -> nn.Module:
