@@ -1,4 +1,4 @@
-"""What the README and the notebooks' page tell people to type exists and works."""
+"""What the README tells people to type exists and works."""
 
 import re
 import shlex
@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from quiet import measured
 
 from energybench.cli import main
 from energybench.suite import parse_suite
@@ -87,13 +86,3 @@ def test_pictures_of_the_readme_are_there():
     assert pictures
     for picture in pictures:
         assert (ROOT / picture).stat().st_size > 10_000
-
-
-def test_what_the_notebooks_page_shows_works_on_a_run(tmp_path):
-    folder, _ = measured(tmp_path, quick=True)
-    page = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
-    names = {}
-    for block in code_blocks(page, "python"):
-        code = re.sub(r'load\("[^"]+"\)', f"load({str(folder)!r})", block)
-        exec(code, names)
-    assert not names["summary"].totals.empty
