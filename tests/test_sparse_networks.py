@@ -7,7 +7,8 @@ from layer_plans import CPU, plan_of
 from energybench.expand import expand
 from energybench.layers.pruning import kept_count
 from energybench.networks.mobilenet_v1 import MobileNetV1
-from energybench.networks.mobilenet_v2 import MobileNetV2
+from energybench.networks.cifar import CifarMobileNetV2
+from energybench.networks.mobilenet_v2 import InvertedResidual, MobileNetV2
 from energybench.suite import load_suite
 from energybench.workload import build, plan_workload
 from energybench.workload.formats import pack
@@ -68,6 +69,15 @@ def test_a_network_with_nothing_pruned_computes_what_the_dense_one_does(make, ex
     x = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(sparse(x), dense(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [MobileNetV2, CifarMobileNetV2])
+def test_one_block_builds_mobilenet_v2_for_large_and_for_small_images(make):
+    # table 2 of the paper: 1 + 2 + 3 + 4 + 3 + 3 + 1 blocks, the input added in all but the first of each stage
+    with torch.device("meta"):
+        blocks = [module for module in make().modules() if isinstance(module, InvertedResidual)]
+    assert len(blocks) == 17
+    assert sum(block.residual for block in blocks) == 17 - 7
 
 
 def test_the_shipped_suite_runs_its_quick_part():

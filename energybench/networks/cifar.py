@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from energybench.layers.bottleneck import conv_norm_relu
 from energybench.layers.group_conv import GroupConv2d
+from energybench.networks.mobilenet_v2 import InvertedResidual, norm_relu6
 
 INVERTED = ((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 """Expansion, channels at width 1, blocks and stride of each stage of MobileNetV2; two strides less than for 224."""
@@ -58,14 +59,14 @@ class CifarMobileNetV2(nn.Module):
     def __init__(self, width: float = 1.0, *, classes: int = 10) -> None:
         super().__init__()
         channels = _eights(32 * width)
-        layers: list[nn.Module] = [_norm_relu6(GroupConv2d(in_channels=3, out_channels=channels, groups=1))]
+        layers: list[nn.Module] = [norm_relu6(GroupConv2d(in_channels=3, out_channels=channels, groups=1), channels)]
         for expansion, wide, blocks, stride in INVERTED:
             for block in range(blocks):
                 step = stride if block == 0 else 1
                 layers.append(InvertedResidual(channels, _eights(wide * width), expansion=expansion, stride=step))
                 channels = _eights(wide * width)
         last = _eights(1280 * max(1.0, width))
-        layers.append(_norm_relu6(nn.Conv2d(channels, last, 1, bias=False)))
+        layers.append(norm_relu6(nn.Conv2d(channels, last, 1, bias=False), last))
         self.features = nn.Sequential(*layers)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(last, classes)
@@ -97,33 +98,6 @@ class BasicBlock(nn.Module):
         """N x C x H x W to N x K x H/stride x W/stride."""
         y: Tensor = self.relu(self.second(self.first(x)) + self.shortcut(x))
         return y
-
-
-class InvertedResidual(nn.Module):
-    """MobileNetV2's block: pointwise to E C, depthwise 3x3, both with ReLU6, pointwise to K without.
-
-    Source: Sandler et al. (arXiv 1801.04381), table 1; without expansion (E = 1) the first layer is left out.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, *, expansion: int, stride: int) -> None:
-        super().__init__()
-        hidden = expansion * in_channels
-        layers: list[nn.Module] = []
-        if expansion > 1:
-            layers.append(_norm_relu6(nn.Conv2d(in_channels, hidden, 1, bias=False)))
-        layers.append(_norm_relu6(GroupConv2d(hidden, group_size=1, stride=stride)))
-        layers += [nn.Conv2d(hidden, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels)]
-        self.layers = nn.Sequential(*layers)
-        self.residual = stride == 1 and in_channels == out_channels
-
-    def forward(self, x: Tensor) -> Tensor:
-        """N x C x H x W to N x K x H/stride x W/stride."""
-        y: Tensor = self.layers(x)
-        return x + y if self.residual else y
-
-
-def _norm_relu6(conv: nn.Conv2d) -> nn.Sequential:
-    return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels), nn.ReLU6(inplace=True))
 
 
 def _eights(channels: float) -> int:

@@ -1,4 +1,4 @@
-"""MobileNet-V2, its depthwise layers opened to any group size, its pointwise layers to pruning."""
+"""MobileNet-V2 and its block, the depthwise layers opened to any group size, the pointwise ones to pruning."""
 
 from __future__ import annotations
 
@@ -42,14 +42,15 @@ class MobileNetV2(nn.Module):
         C = STEM
         for expansion, K, count, first in STAGES:
             for number in range(count):
-                stride = first if number == 0 else 1
-                blocks.append(_Inverted(C, K, expansion, stride, group_size, sparsity, execution))
+                block = InvertedResidual(
+                    C, K, expansion=expansion, stride=first if number == 0 else 1,
+                    group_size=group_size, sparsity=sparsity, execution=execution,
+                )  # fmt: skip
+                blocks.append(block)
                 C = K
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, STEM, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(STEM), nn.ReLU6(inplace=True)
-        )
+        self.stem = norm_relu6(nn.Conv2d(3, STEM, 3, stride=2, padding=1, bias=False), STEM)
         self.blocks = nn.Sequential(*blocks)
-        self.head = nn.Sequential(pointwise(C, HEAD, sparsity, execution), nn.BatchNorm2d(HEAD), nn.ReLU6(inplace=True))
+        self.head = norm_relu6(pointwise(C, HEAD, sparsity, execution), HEAD)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(HEAD, classes)
 
@@ -60,35 +61,51 @@ class MobileNetV2(nn.Module):
         return scores
 
 
-class _Inverted(nn.Module):
-    """1x1 expansion (unless it is 1), 3x3, 1x1 projection without activation; a residual where shapes allow."""
+class InvertedResidual(nn.Module):
+    """MobileNet-V2's block: pointwise to E C, grouped 3x3, both with ReLU6, pointwise to K without; plus the input.
+
+    Args:
+        in_channels: C.
+        out_channels: K. The input is added where the block keeps its shape.
+        expansion: E; without expansion (E = 1) the first layer is left out.
+        stride: of the 3x3 layer.
+        group_size: input channels per group of the 3x3 layer; 1 is depthwise, as published.
+        sparsity: share of zeros of the pointwise layers; None leaves them dense.
+        execution: how pruned layers are run (see ``SparsePointwiseConv2d``).
+
+    Raises:
+        ValueError: the group size does not divide E C, or the sparsity is not in [0, 1).
+
+    Source: Sandler et al. (arXiv 1801.04381), table 1.
+    """
 
     def __init__(
         self,
-        C: int,
-        K: int,
+        in_channels: int,
+        out_channels: int,
+        *,
         expansion: int,
         stride: int,
-        group_size: int,
-        sparsity: float | None,
-        execution: Execution,
+        group_size: int = 1,
+        sparsity: float | None = None,
+        execution: Execution = "csr",
     ) -> None:
         super().__init__()
-        wide = expansion * C
+        wide = expansion * in_channels
         layers: list[nn.Module] = []
         if expansion > 1:
-            layers += [pointwise(C, wide, sparsity, execution), nn.BatchNorm2d(wide), nn.ReLU6(inplace=True)]
-        layers += [
-            GroupConv2d(wide, 3, group_size=group_size, stride=stride),
-            nn.BatchNorm2d(wide),
-            nn.ReLU6(inplace=True),
-            pointwise(wide, K, sparsity, execution),
-            nn.BatchNorm2d(K),
-        ]
+            layers.append(norm_relu6(pointwise(in_channels, wide, sparsity, execution), wide))
+        layers.append(norm_relu6(GroupConv2d(wide, 3, group_size=group_size, stride=stride), wide))
+        layers += [pointwise(wide, out_channels, sparsity, execution), nn.BatchNorm2d(out_channels)]
         self.layers = nn.Sequential(*layers)
-        self.residual = stride == 1 and C == K
+        self.residual = stride == 1 and in_channels == out_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """The block's output."""
+        """N x C x H x W to N x K x H/stride x W/stride."""
         y: Tensor = self.layers(x)
         return x + y if self.residual else y
+
+
+def norm_relu6(conv: nn.Module, channels: int) -> nn.Sequential:
+    """A convolution that makes ``channels`` channels, its batch norm and ReLU6."""
+    return nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU6(inplace=True))
