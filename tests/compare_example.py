@@ -72,7 +72,7 @@ def case_record(name: str, **given) -> CaseRecord:
 def written(
     windows: dict[str, tuple[list[float], list[float]]], *, name="run", cases=None, status=None, skipped=(), summed=(),
     device=None, meter=None, simulated=False, gain=0.05, rows=None, complete=True, suite="text", estimator="counter",
-    predicted=None, clock=None,
+    clock=None,
 ) -> Summary:  # fmt: skip
     """A summary whose windows are ``case id -> (seconds, joules)`` per iteration; an empty list: no joules."""
     records = cases or [case_record(key) for key in windows]
@@ -101,7 +101,7 @@ def written(
             }
         elif seconds:
             row["reason"] = "no joules: no meter"
-        table.append(row | (predicted or {}).get(case.id, {}) | (rows or {}).get(case.id, {}))
+        table.append(row | (rows or {}).get(case.id, {}))
     table += [{"row": "case", "case": c, "status": "skipped", "reason": why} for c, why in skipped]
     frames = [
         {"work": case.work, "comparison": case.comparison, "block": i, "loop_latency_s": s, "estimator": estimator,

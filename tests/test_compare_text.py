@@ -8,6 +8,7 @@ from compare_example import FLAT, SUITE, case_record, simulate, written
 from energybench.analysis.compare import compare_runs, compare_variants
 from energybench.analysis.gate import judge, parse_gate
 from energybench.analysis.model_error import compare_with_model
+from energybench.analysis.run_model import run_model
 from energybench.report.compare_text import print_comparison, print_model_comparison, render_comparison
 
 CASE = "v | size=1"
@@ -34,7 +35,7 @@ def test_no_line_is_wider_than_the_terminal(runs):
     old, new = runs
     comparison = compare_runs(old, new)
     gate = judge(comparison, [parse_gate("energy:3%")])
-    for shown in (comparison, compare_variants(old), compare_with_model(old)):
+    for shown in (comparison, compare_variants(old), compare_with_model(old, run_model(old.run))):
         for width in (80, 120):
             assert max(map(len, render_comparison(shown, gate, width=width).splitlines())) <= width
 
@@ -118,11 +119,14 @@ def test_the_verdict_of_the_gate_comes_last(runs):
 
 
 def test_the_model_is_shown_beside_the_measurement_with_its_scores(runs):
-    text = render_comparison(compare_with_model(runs[0]))
+    text = render_comparison(compare_with_model(runs[0], run_model(runs[0].run)))
     assert "MAPE" in text
     assert "rank correlation" in text
     assert "Simulated" in text
     assert re.search(r"^all\s+3 ", text, re.MULTILINE)
+    assert re.search(r"^the roofline\s+3 ", text, re.MULTILINE)
+    assert "kernel efficiencies: libraries" in flat(text)
+    assert "stated" in text
 
 
 def test_names_are_shown_and_never_obeyed():
@@ -147,7 +151,7 @@ def test_colour_is_written_only_where_it_is_wanted(runs, monkeypatch, capsys):
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
     print_comparison(comparison)
-    print_model_comparison(compare_with_model(runs[0]))
+    print_model_comparison(compare_with_model(runs[0], run_model(runs[0].run)))
     out = capsys.readouterr().out
     assert out.startswith("A  old")
     assert "\x1b" not in out

@@ -3,21 +3,24 @@
 import math
 
 import pytest
-from compare_example import simulate, written
+from compare_example import SUITE, simulate, written
 
 from energybench.analysis.model_error import Prediction, compare_with_model, score
+from energybench.analysis.run_model import Expected, RunModel, run_model
+from energybench.analysis.summary import summarize
 from energybench.errors import RunFolderError
+from energybench.machine import load_machine
+from energybench.prediction import predict_suite
+from energybench.suite import load_suite
 
 
 def predicted(**latencies):
-    """A run whose cases take 1, 2, 3, ... s and are predicted to take the given times."""
+    """A run whose cases take 1, 2, 3, ... s, and a model that says they take the given times, to 10 % and 30 %."""
     names = {key: f"{key} | size={i}" for i, key in enumerate(latencies, start=1)}
     windows = {name: ([float(i)] * 2, [2.0 * i] * 2) for i, name in enumerate(names.values(), start=1)}
-    rows = {
-        names[key]: {"predicted_latency_s": s, "predicted_energy_per_inference_j": None if s is None else 2 * s}
-        for key, s in latencies.items()
-    }
-    return written(windows, predicted=rows)
+    rows = {names[key]: Expected(s, 2 * s, 0.1, 0.3) for key, s in latencies.items() if s is not None}
+    bounds = {name: {"attainable_latency_s": 0.5 * i} for i, name in enumerate(names.values(), start=1)}
+    return written(windows, rows=bounds), RunModel("a model", rows)
 
 
 def test_the_error_is_predicted_over_measured_less_one():
@@ -42,7 +45,7 @@ def test_no_rank_correlation_is_printed_where_there_is_none(predictions):
 
 
 def test_every_case_has_its_errors_and_all_have_a_score():
-    found = compare_with_model(predicted(a=1.1, b=1.8, c=3.6))
+    found = compare_with_model(*predicted(a=1.1, b=1.8, c=3.6))
     assert [row.latency.error for row in found.rows] == pytest.approx([0.1, -0.1, 0.2])
     assert [row.energy.error for row in found.rows] == pytest.approx([0.1, -0.1, 0.2])
     latency = {s.variant: s for s in found.scores if s.quantity == "latency"}
@@ -51,35 +54,62 @@ def test_every_case_has_its_errors_and_all_have_a_score():
     assert latency["b"].mape == pytest.approx(0.1)
 
 
+def test_the_error_a_model_states_stands_beside_the_one_it_has():
+    found = compare_with_model(*predicted(a=1.1, b=1.8, c=3.6))
+    stated = {s.quantity: s.expected_mape for s in found.scores if s.variant == ""}
+    assert stated == {"latency": pytest.approx(0.1), "energy": pytest.approx(0.3)}
+
+
+def test_the_roofline_is_scored_apart_as_a_bound():
+    # half of every measured latency: error -50 % each, in the right order
+    bound = compare_with_model(*predicted(a=1.1, b=1.8, c=3.6)).bound
+    assert (bound.mape, bound.bias, bound.spearman) == pytest.approx((0.5, -0.5, 1.0))
+    assert bound.expected_mape is None
+
+
 def test_cases_that_are_the_same_work_count_once():
-    summary = predicted(a=1.1, b=1.8, c=3.6)
-    summary.cases.loc[1, ["work", "loop_latency_s", "predicted_latency_s"]] = summary.cases.loc[
-        0, ["work", "loop_latency_s", "predicted_latency_s"]
-    ]
-    all_cases = next(s for s in compare_with_model(summary).scores if s.variant == "" and s.quantity == "latency")
+    summary, model = predicted(a=1.1, b=1.8, c=3.6)
+    summary.cases.loc[1, ["work", "loop_latency_s"]] = summary.cases.loc[0, ["work", "loop_latency_s"]]
+    alike = RunModel("a model", model.rows | {"b | size=2": model.rows["a | size=1"]})
+    scores = compare_with_model(summary, alike).scores
+    all_cases = next(s for s in scores if s.variant == "" and s.quantity == "latency")
     assert (all_cases.measurements, all_cases.mape) == (2, pytest.approx(0.15))
 
 
 def test_a_case_without_a_prediction_is_named():
-    found = compare_with_model(predicted(a=1.1, b=None))
+    found = compare_with_model(*predicted(a=1.1, b=None))
     assert [row.variant for row in found.rows] == ["a"]
     assert found.unmatched[0].name == "b | size=2"
     assert "not predicted" in found.unmatched[0].because
 
 
 def test_a_run_without_a_machine_sheet_has_no_model_to_judge():
+    summary, _ = predicted(a=None, b=None)
     with pytest.raises(RunFolderError, match="no machine sheet"):
-        compare_with_model(predicted(a=None, b=None))
+        compare_with_model(summary, run_model(summary.run))
 
 
-def test_a_simulated_run_is_predicted_case_and_total(tmp_path):
+def test_a_prediction_is_not_judged_by_itself(tmp_path):
+    (tmp_path / "small.yaml").write_text(SUITE)
+    sheet = load_machine("h200")
+    summary = summarize(predict_suite(load_suite(tmp_path / "small.yaml"), sheet, tmp_path / "run"))
+    with pytest.raises(RunFolderError, match="itself a prediction"):
+        compare_with_model(summary, run_model(summary.run))
+
+
+def test_a_simulated_run_is_judged_by_what_predict_says_case_and_total(tmp_path):
     summary = simulate(tmp_path / "run")
-    found = compare_with_model(summary)
+    found = compare_with_model(summary, run_model(summary.run))
+    said = summarize(predict_suite(load_suite(tmp_path / "run.yaml"), summary.machine, tmp_path / "model"))
     assert [row.scope for row in found.rows] == ["case"] * 4 + ["total"] * 2
     assert found.simulated
     assert "H200" in found.model
-    case = summary.cases.iloc[0]
-    assert found.rows[0].latency.error == pytest.approx(case["predicted_latency_s"] / case["loop_latency_s"] - 1)
+    assert "libraries" in found.model
+    latencies_s = said.results.set_index("case")["loop_latency_s"]
+    joules = said.results.set_index("case")["energy_per_inference_j"]
+    for row in found.rows:
+        assert row.latency.predicted == pytest.approx(latencies_s[row.name])
+        assert row.energy.predicted == pytest.approx(joules[row.name])
     overall = next(s for s in found.scores if s.variant == "" and s.quantity == "energy")
     errors = {row.measurement: row.energy.error for row in found.rows if row.scope == "case"}
     assert overall.measurements == len(errors) == 3  # 32 groups of 128 channels are groups of 4

@@ -67,46 +67,10 @@ class Book:
         """``case`` as a term of a total."""
         return Stage(" ".join(self.key(case)), case.repeat, by_block)
 
-    def kept_fields(self, case: CaseRecord) -> dict[str, str | int | float | bool]:
-        """The fields of ``case`` that a total keeps: all but the numbers of the summed axis."""
-        summed = self.record.summed_axis
-        return {k: v for k, v in case.point.items() if k not in summed or isinstance(v, str)}
-
-    def kept_text(self, case: CaseRecord) -> str:
-        """The same in words."""
-        return " ".join(f"{k}={v}" for k, v in self.kept_fields(case).items())
-
     def network(self, case: CaseRecord) -> str:
         """The text fields of the summed axis: what tells networks apart."""
         summed = self.record.summed_axis
         return " ".join(v for k, v in case.point.items() if k in summed and isinstance(v, str))
-
-    def totals(self) -> dict[tuple[Any, ...], list[CaseRecord]]:
-        """Cases that add up to a total, by (variant, kept fields); empty where no axis is summed.
-
-        A variant that is skipped at a stage has no total: a sum over fewer stages would pass for less energy.
-        """
-        stages = self._stages()
-        return {key: cases for key, cases in self._summed().items() if len(cases) == stages[key[1:]]}
-
-    def partial_totals(self) -> list[tuple[list[CaseRecord], int]]:
-        """Cases that add up to less than a total, and how many stages there are in all."""
-        stages = self._stages()
-        return [(cases, stages[key[1:]]) for key, cases in self._summed().items() if len(cases) < stages[key[1:]]]
-
-    def _summed(self) -> dict[tuple[Any, ...], list[CaseRecord]]:
-        found: dict[tuple[Any, ...], list[CaseRecord]] = {}
-        if self.record.summed_axis:
-            for case in self.record.cases:
-                found.setdefault((case.variant, *self.kept_fields(case).items()), []).append(case)
-        return found
-
-    def _stages(self) -> dict[tuple[Any, ...], int]:
-        """How many stages some variant has, by kept fields."""
-        places: dict[tuple[Any, ...], set[str]] = {}
-        for (_, *place), cases in self._summed().items():
-            places.setdefault(tuple(place), set()).update(case.comparison for case in cases)
-        return {place: len(comparisons) for place, comparisons in places.items()}
 
     def baseline(self, case: CaseRecord) -> CaseRecord | None:
         """The baseline at the point of ``case``; None where it was skipped."""

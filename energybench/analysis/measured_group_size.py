@@ -21,6 +21,7 @@ from energybench.analysis.group_fit import CurveFit, fit_curve
 from energybench.analysis.group_size import MeasuredOptimum, measured_optimum
 from energybench.analysis.optimum import grouped_layer
 from energybench.analysis.ratios import Ratio, Stage, ratio_of_totals, total_of
+from energybench.analysis.stages import totals
 from energybench.analysis.statistics import CONFIDENCE, Interval, interval_from_error
 from energybench.errors import EnergyBenchError
 from energybench.journal import CaseRecord, Run
@@ -111,7 +112,7 @@ def network_optima(run: Run) -> tuple[NetworkOptimum, ...]:
     """
     book = Book(run)
     places: dict[tuple[object, ...], list[_Total]] = {}
-    for (_, *place), cases in book.totals().items():
+    for (_, *place), cases in totals(book.record).items():
         total = _total(book, cases)
         if total is not None:
             places.setdefault(tuple(place), []).append(total)

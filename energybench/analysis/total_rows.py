@@ -9,6 +9,7 @@ from energybench.analysis.book import Book, Row
 from energybench.analysis.case_rows import energy_columns, finite, latency_interval, ratio_columns
 from energybench.analysis.measured import Measured
 from energybench.analysis.ratios import Ratio, ratio_of, ratio_of_totals, total_of
+from energybench.analysis.stages import kept_fields, kept_text, partial_totals, total_id, totals
 from energybench.analysis.statistics import verdict
 from energybench.flags import FLAGS
 from energybench.journal import CaseRecord
@@ -45,8 +46,8 @@ def total_rows(book: Book, rows: Mapping[str, Row]) -> list[Row]:
         book: the run.
         rows: the row of every case, by its id.
     """
-    whole = [_total_row(book, cases, [rows[c.id] for c in cases]) for cases in book.totals().values()]
-    return whole + [_partial_row(book, cases, stages) for cases, stages in book.partial_totals()]
+    whole = [_total_row(book, cases, [rows[c.id] for c in cases]) for cases in totals(book.record).values()]
+    return whole + [_partial_row(book, cases, stages) for cases, stages in partial_totals(book.record)]
 
 
 def pair_rows(book: Book) -> list[Row]:
@@ -55,10 +56,10 @@ def pair_rows(book: Book) -> list[Row]:
     for case in book.record.cases:
         for against, kind in book.partners(case):
             rows.append(_pair_row(book, [case], [against], kind, "case"))
-    totals = book.totals()
-    for (variant, *place), cases in totals.items():
+    whole = totals(book.record)
+    for (variant, *place), cases in whole.items():
         for against, kind in book.partners(cases[0]):
-            others = totals.get((against.variant, *place))
+            others = whole.get((against.variant, *place))
             if others and against.variant != variant:
                 rows.append(_pair_row(book, cases, others, kind, "total"))
     return rows
@@ -79,13 +80,12 @@ def _total_row(book: Book, cases: Sequence[CaseRecord], rows: Sequence[Row]) -> 
 
 def _total_head(book: Book, cases: Sequence[CaseRecord]) -> Row:
     first = cases[0]
-    place = book.kept_text(first)
-    return book.kept_fields(first) | {
+    return kept_fields(book.record, first) | {
         "row": "total",
-        "case": f"total {first.variant} | {place}",
+        "case": total_id(book.record, first),
         "variant": first.variant,
         "layer": first.layer,
-        "comparison": f"total {place}",
+        "comparison": f"total {kept_text(book.record, first)}",
         "batch": first.batch,
         "dtype": first.dtype,
         "repeat": sum(c.repeat for c in cases),
@@ -124,7 +124,7 @@ def _pair_row(book: Book, cases: Sequence[CaseRecord], others: Sequence[CaseReco
     row: Row = {
         "scope": scope,
         "network": book.network(first),
-        "comparison": first.comparison if scope == "case" else book.kept_text(first),
+        "comparison": first.comparison if scope == "case" else kept_text(book.record, first),
         "variant": first.variant,
         "against": others[0].variant,
         "kind": kind,

@@ -24,7 +24,9 @@ def report(runs: tuple[Path, ...], **options: Any) -> None:
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN]", type=click.Path(path_type=Path))
-@click.option("--model", "against_model", is_flag=True, help="Judge the predictions of one run by its measurements.")
+@click.option(
+    "--model", "against_model", is_flag=True, help="Judge what `predict` says of one run by its measurements."
+)
 @click.option(
     "--fail-above",
     "gates",
@@ -51,7 +53,7 @@ def compare(runs: tuple[Path, ...], against_model: bool, gates: tuple[str, ...],
     exports = exports_taken(options)
     if against_model:
         if exports:
-            raise click.UsageError("--model has no exports; the predictions are columns of results.csv")
+            raise click.UsageError("--model has no exports: its table is printed only")
         _compare_with_model(runs[0])
     else:
         click.get_current_context().exit(_compare(runs, gates, exports, **options))
@@ -119,8 +121,10 @@ def _compare(
 
 def _compare_with_model(run: Path) -> None:
     from energybench.analysis.model_error import compare_with_model
+    from energybench.analysis.run_model import run_model
     from energybench.analysis.summary import summarize
     from energybench.journal import load
     from energybench.report.compare_text import print_model_comparison
 
-    print_model_comparison(compare_with_model(summarize(load(run))))
+    found = load(run)
+    print_model_comparison(compare_with_model(summarize(found), run_model(found)))

@@ -234,7 +234,12 @@ def _model_parts(comparison: ModelComparison) -> Iterator[RenderableType]:
         yield Text(plain(place), style="bold")
         yield _predictions(list(group))
     yield Text()
-    yield from _scores(comparison.scores)
+    yield from _scores(comparison.scores, comparison.bound)
+    yield Text(
+        "stated: the mean error that the model expects of itself. The roofline is a bound, no prediction: nothing "
+        "should run faster.",
+        style="dim",
+    )
     if comparison.gain:
         gain = quantities.digits(100 * comparison.gain, 2)
         yield Text(
@@ -261,15 +266,21 @@ def _prediction(prediction: Prediction | None, unit: str) -> tuple[str, str, str
     return measured, predicted, _signed(1 + prediction.error, None)
 
 
-def _scores(scores: Sequence[Score]) -> Iterator[RenderableType]:
+def _scores(scores: Sequence[Score], bound: Score | None) -> Iterator[RenderableType]:
     for quantity, group in groupby(scores, key=lambda score: score.quantity):
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
         table.add_column(quantity, width=VARIANT_WIDTH + 4, no_wrap=True, overflow="ellipsis")
-        for name in ("works", "MAPE", "bias", "rank correlation"):
+        for name in ("works", "MAPE", "stated", "bias", "rank correlation"):
             table.add_column(name, justify="right", no_wrap=True)
         for score in group:
-            rank = quantities.NONE if score.spearman is None else f"{score.spearman:.3f}"
-            cells = (str(score.measurements), f"{100 * score.mape:.1f} %", _signed(1 + score.bias, None), rank)
             name = plain(score.variant) if score.variant else "all"
-            table.add_row(*map(Text, (name, *cells)), style="" if score.variant else "bold")
+            table.add_row(*map(Text, (name, *_scored(score))), style="" if score.variant else "bold")
+        if bound is not None and quantity == bound.quantity:
+            table.add_row(*map(Text, ("the roofline", *_scored(bound))), style="dim")
         yield table
+
+
+def _scored(score: Score) -> tuple[str, str, str, str, str]:
+    rank = quantities.NONE if score.spearman is None else f"{score.spearman:.3f}"
+    stated = quantities.NONE if score.expected_mape is None else f"{100 * score.expected_mape:.0f} %"
+    return str(score.measurements), f"{100 * score.mape:.1f} %", stated, _signed(1 + score.bias, None), rank
