@@ -170,9 +170,15 @@ FLAGS: dict[str, Flag] = {
             "add their cost to energybench/cost.py",
         ),
         Flag(
+            "compile-epilogues",
+            "j",
+            "compiled: epilogues counted as fused; what else torch.compile fuses is not known without running it",
+            "run on a GPU with --gpu 0",
+        ),
+        Flag(
             "compile-uncounted",
             "c",
-            "what torch.compile fuses is not known without running it: these are the operators one by one",
+            "compiled, and nothing counted as fused (no epilogues, or a training pass): the operators one by one",
             "run on a GPU with --gpu 0",
         ),
         Flag(

@@ -16,6 +16,9 @@ from itertools import takewhile
 
 from energybench.cost import OperatorCost
 
+JOINED = "+"
+"""Between the names of operators that are one kernel."""
+
 
 def fused(operators: Sequence[OperatorCost], *, outside_bytes: int = 0) -> OperatorCost:
     """A chain of operators as one: each reads what the one before it wrote.
@@ -41,7 +44,7 @@ def fused(operators: Sequence[OperatorCost], *, outside_bytes: int = 0) -> Opera
     main = max(operators, key=lambda op: (op.macs, op.bytes))
     return replace(
         main,
-        name="+".join(op.name for op in operators),
+        name=JOINED.join(op.name for op in operators),
         macs=sum(op.macs for op in operators),
         read_bytes=first.read_bytes + sum(op.weight_bytes for op in others) + outside_bytes,
         write_bytes=operators[-1].write_bytes,
@@ -78,6 +81,11 @@ def epilogues_fused(operators: Sequence[OperatorCost]) -> tuple[OperatorCost, ..
     if group:
         found.append(fused(group, outside_bytes=outside_bytes))
     return tuple(found)
+
+
+def is_fused(operator: OperatorCost) -> bool:
+    """Whether ``operator`` stands for several that one kernel runs."""
+    return JOINED in operator.name
 
 
 def _passes_over(op: OperatorCost) -> bool:

@@ -9,6 +9,8 @@ from quiet import measured
 from energybench.analysis.summary import summarize
 from energybench.journal import load
 from energybench.layers.blocks_in_situ import BlocksInSitu2d
+from energybench.machine import load_machine
+from energybench.prediction import predict_suite
 from energybench.suite import expand, load_suite
 from energybench.workload.trace import trace
 
@@ -67,8 +69,34 @@ input: [2, 8, 4, 4]
 """
 
 
-def test_a_simulated_board_says_that_it_does_not_know_what_is_compiled(tmp_path):
+def test_a_simulated_board_says_how_much_of_what_is_compiled_it_counts(tmp_path):
     folder, _ = measured(tmp_path, text=COMPILED, quick=True)
-    flags = summarize(load(folder)).cases.set_index("variant")["flags"]
-    assert "compile-uncounted" in flags["compiled"].split()
-    assert "compile-uncounted" not in flags["eager"].split()
+    flags = summarize(load(folder)).cases.set_index("variant")["flags"].str.split()
+    assert "compile-epilogues" in flags["compiled"]
+    assert not {"compile-epilogues", "compile-uncounted"} & set(flags["eager"])
+    assert "compile-uncounted" not in flags["compiled"]
+
+
+def test_a_compiled_training_pass_is_counted_operator_by_operator_and_says_so(tmp_path):
+    training = COMPILED.replace("name: t", "name: training") + "axes: {mode: [training]}\n"
+    folder, _ = measured(tmp_path, text=training, quick=True)
+    run = load(folder)
+    flags = summarize(run).cases.set_index("variant")["flags"].str.split()
+    assert "compile-uncounted" in flags["compiled"]
+    eager, compiled = ([o.name for o in run.operators if o.work == case.work] for case in run.record.cases)
+    assert eager == compiled
+
+
+def test_a_compiled_block_is_predicted_and_simulated_with_its_epilogues_fused(tmp_path):
+    (tmp_path / "t.yaml").write_text(COMPILED)
+    suite, sheet = load_suite(tmp_path / "t.yaml"), load_machine("h200")
+    folder, _ = measured(tmp_path, text=COMPILED, quick=True)
+    for run in (load(predict_suite(suite, sheet, tmp_path / "model")), load(folder)):
+        cases = summarize(run).cases.set_index("variant")
+        # pointwise, activation, pointwise, sum with the input: four kernels, or two with an epilogue each
+        names = [[o.name for o in run.operators if o.work == cases.work[v]] for v in ("eager", "compiled")]
+        assert [len(found) for found in names] == [4, 2]
+        assert cases.macs["eager"] == cases.macs["compiled"]
+        # maps this small cost their launches, of which the sheet has one a kernel
+        saved_s = cases.loop_latency_s["eager"] - cases.loop_latency_s["compiled"]
+        assert saved_s > 1.9 * sheet.launch_s

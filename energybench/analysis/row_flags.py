@@ -6,6 +6,7 @@ from energybench.analysis.book import Book, Row
 from energybench.analysis.guards import CLOCKS_AGREE, THROTTLE_WARNS
 from energybench.analysis.measured import COUNTER_FLAGS, Measured
 from energybench.flags import FLAGS
+from energybench.fusion import is_fused
 from energybench.journal import CaseRecord
 
 BURST = 0.02
@@ -65,6 +66,8 @@ def _of_the_windows(book: Book, measured: Measured) -> dict[str, bool]:
 
 def _of_the_numbers(book: Book, case: CaseRecord, row: Row) -> dict[str, bool]:
     precision = book.record.plan.get("precision")
+    compiled = case.compile and book.run.origin != "measured"
+    epilogues = any(is_fused(op) for op in book.operators.get(case.work, ()))
     return {
         "wide": _over(_width(row), precision),
         "throttled": _over(row.get("throttle_share"), THROTTLE_WARNS),
@@ -75,7 +78,8 @@ def _of_the_numbers(book: Book, case: CaseRecord, row: Row) -> dict[str, bool]:
         "alias": _over(row.get("alias_bound"), precision),
         "burst": _burst(row),
         "unknown-operators": bool(case.unknown_operators),
-        "compile-uncounted": case.compile and book.run.origin != "measured",
+        "compile-epilogues": compiled and epilogues,
+        "compile-uncounted": compiled and not epilogues,
         "above-roof": _over(row.get("attainable_latency_s"), row.get("loop_latency_s")),
     }
 

@@ -14,6 +14,7 @@ from energybench.catalogue import is_foreign, is_network
 from energybench.cost import OperatorCost
 from energybench.errors import SuiteError, one_line
 from energybench.expand import Case
+from energybench.fusion import epilogues_fused
 from energybench.resolve import check_arguments, resolve_layer
 from energybench.workload.formats import encoded, pack, packed_layers
 from energybench.workload.trace import Trace, trace
@@ -45,13 +46,15 @@ class WorkPlan:
 
     Attributes:
         case: the case.
-        operators: in order of execution; in training mode the backward pass and the SGD step too.
+        operators: in order of execution; in training mode the backward pass and the SGD step too. Of a compiled case
+            epilogues have joined their kernels (``epilogues_fused``): the least that a compiler does. Whatever else it
+            fuses is not known without running it.
         macs: multiply-accumulates of all operators.
         params: elements of all parameters; of packed layers the weights they store.
         compulsory_bytes: inputs, parameters (with buffers such as running statistics) and outputs, each moved once;
             in training also the gradients at both ends, and parameters written. Never more than ``eager_bytes``:
             of an embedding only the rows that are picked count.
-        eager_bytes: sum over operators of what each must move.
+        eager_bytes: sum over operators of what each must move, run one by one.
         peak_memory_bytes: estimate: weights, two sets of inputs, and the activations alive at once. Workspaces
             of kernels are not in it, nor further sets to rotate through (`resident_bytes` adds them).
         output_shapes: what the module returns.
@@ -169,7 +172,7 @@ def plan_traced(
     unknown = tuple(dict.fromkeys(operator.name for operator in traced.operators if not operator.known))
     return WorkPlan(
         case=case,
-        operators=traced.operators,
+        operators=epilogues_fused(traced.operators) if case.compile else traced.operators,
         macs=sum(operator.macs for operator in traced.operators),
         params=sum(tensor.numel() for tensor in parameters) + sum(p.stored_weights for p in packed_layers(module)),
         compulsory_bytes=min(compulsory, eager_bytes) if traced.operators else compulsory,
