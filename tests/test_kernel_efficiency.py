@@ -47,6 +47,16 @@ def test_every_step_of_the_sum_behind_an_output_takes_its_time():
     assert with_steps - kernel_latency_s(op, H200, table()) == pytest.approx(1000 * 1e-8)
 
 
+def test_the_page_says_how_much_of_a_small_layers_prediction_is_a_chain_that_no_sheet_scales():
+    # docs/prediction.md, "Where it fails": 30 of 34 microseconds; 512 x 3 x 3 steps a sum
+    op = conv2d_cost(N=1, C=512, H=14, W=14, K=512, R=3, S=3, padding=1, dtype="float16")
+    shipped = load_efficiency()
+    step_s = quality_of(shipped, kernel_demand(op, H200)).step_s
+    assert quality_of(shipped, kernel_demand(op, load_machine("v100-sxm2"))).step_s == step_s
+    assert round(512 * 9 * step_s * 1e6) == 30
+    assert round(kernel_latency_s(op, H200, shipped) * 1e6) == 34
+
+
 def test_half_empty_tensor_lanes_double_the_arithmetic_of_a_grouped_convolution():
     shape = {"N": 1, "C": 64, "H": 8, "W": 8, "K": 64, "R": 3, "S": 3, "padding": 1, "groups": 16}
     half = kernel_demand(conv2d_cost(**shape, dtype="float16"), H200)  # 4 channels a group in 8 lanes

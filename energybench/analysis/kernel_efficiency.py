@@ -70,7 +70,8 @@ class Quality(_Checked):
     Attributes:
         arithmetic: fraction of the peak of their data type.
         bandwidth: fraction of the bandwidth of device memory.
-        step_s: seconds per step of the sum behind one output.
+        step_s: seconds per step of the sum behind one output, on the boards it was fitted on: sheets hold no clocks to
+            scale it by.
         operations: factor on the sheet's joules per FLOP.
         latency_error: mean relative error of latencies held out of the fit, None where nothing was held out.
         source: what it was fitted on, or that it is assumed.
