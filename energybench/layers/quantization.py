@@ -40,10 +40,10 @@ class Affine:
         """The signed bytes that stand for ``x``, clamped to what they can hold; one operator after another."""
         return self.rounded(x.float() / self.scale)
 
-    def rounded(self, steps: Tensor) -> Tensor:
-        """The signed bytes for a number given in steps of the scale; ``steps`` is overwritten."""
+    def rounded(self, steps: Tensor, *, lowest: int = -128) -> Tensor:
+        """The signed bytes, none below ``lowest``, for a number in steps of the scale; ``steps`` is overwritten."""
         steps = steps.round_()
-        return (steps.add_(self.zero_point) if self.zero_point else steps).clamp_(-128, 127).to(torch.int8)
+        return (steps.add_(self.zero_point) if self.zero_point else steps).clamp_(lowest, 127).to(torch.int8)
 
     def restored(self, q: Tensor) -> Tensor:
         """The floats that signed bytes stand for."""

@@ -25,7 +25,8 @@ class Int8Conv2d(nn.Module):
     Input N x C x H x W as the suite gives it. As inside an integer network (the default) it is handed over as signed
     bytes in rows, (N H W) x C (N x H x W x C for larger filters), and the output is requantised to signed bytes,
     (N P Q) x K; ReLU costs nothing, it is where the clamp is. With ``convert`` it stands alone in a float network:
-    floats come in and go out, and both conversions are part of the work. Inference only.
+    floats come in and go out, and both conversions are part of the work; "in" and "out" convert on one side only, where
+    the formats of a network change. Inference only.
 
     Args:
         in_channels: input channels C.
@@ -33,7 +34,9 @@ class Int8Conv2d(nn.Module):
         kernel_size: side of the filter, odd; padding is "same".
         stride: step of the filter.
         per_channel: a weight scale for each output channel instead of one.
-        convert: floats in, floats out.
+        bias: a bias for each output channel, such as a folded batch norm; adding it costs nothing more.
+        relu: end with a ReLU.
+        convert: floats in and out; "in" or "out": there only.
         input_range: smallest and largest activation, found by calibration before.
 
     Raises:
@@ -56,7 +59,9 @@ class Int8Conv2d(nn.Module):
         *,
         stride: int = 1,
         per_channel: bool = True,
-        convert: bool = False,
+        bias: bool = False,
+        relu: bool = False,
+        convert: bool | Literal["in", "out"] = False,
         input_range: Range = NORMAL_RANGE,
     ) -> None:
         super().__init__()
@@ -64,10 +69,12 @@ class Int8Conv2d(nn.Module):
             raise ValueError(f"kernel_size={kernel_size} is even; same padding needs an odd side")
         if in_channels * kernel_size**2 > LONGEST_SUM:
             raise ValueError(f"sums of {in_channels * kernel_size**2} products may overflow 32 bits; {LONGEST_SUM} fit")
-        self.kernel_size, self.stride, self.per_channel, self.convert = kernel_size, stride, per_channel, convert
+        self.kernel_size, self.stride, self.per_channel, self.relu = kernel_size, stride, per_channel, relu
+        self.floats_in, self.floats_out = convert in (True, "in"), convert in (True, "out")
         self.affine = affine((input_range[0], input_range[1]))
         self.stored_weights = 0
-        self.weight = nn.Parameter(nn.Conv2d(in_channels, out_channels, kernel_size, bias=False).weight.detach())
+        conv = nn.Conv2d(in_channels, out_channels, kernel_size, bias=bias)
+        self.weight, self.bias = conv.weight, conv.bias
 
     def pack_weights(self) -> None:
         """Quantise; rows are ordered as im2col orders its columns: filter row, filter column, channel.
@@ -78,18 +85,22 @@ class Int8Conv2d(nn.Module):
         weight = self.weight.detach()
         require_int8(weight)
         self.float_dtype = weight.dtype
-        self.stored_weights = weight.numel()
+        bias = self.bias.detach().float() if self.bias is not None else None
+        self.stored_weights = weight.numel() + (bias.numel() if bias is not None else 0)
         q, scale = quantized_weight(weight.permute(0, 2, 3, 1).flatten(1), per_channel=self.per_channel)
-        del self.weight
+        del self.weight, self.bias
         # Bytes come out in steps of the output's scale, which is the input's: scale_x scale_w / scale_y = scale_w.
-        steps = scale * self.affine.scale if self.convert else scale
+        steps = scale * self.affine.scale if self.floats_out else scale
+        offset = -self.affine.zero_point * q.sum(1, dtype=torch.int32).float() * steps
+        if bias is not None:
+            offset += bias if self.floats_out else bias / self.affine.scale
         self.register_buffer("q", q)
         self.register_buffer("scale", steps)
-        self.register_buffer("offset", -self.affine.zero_point * q.sum(1, dtype=torch.int32).float() * steps)
+        self.register_buffer("offset", offset)
 
     def encode_input(self, x: Tensor) -> Tensor:
-        """Signed bytes, channels last, in rows where the filter is 1x1; with ``convert`` the floats, channels last."""
-        rows = x if self.convert else self.affine.quantized(x)
+        """Signed bytes, channels last, in rows where the filter is 1x1; where floats come in, those."""
+        rows = x if self.floats_in else self.affine.quantized(x)
         rows = rows.permute(0, 2, 3, 1).contiguous()
         return rows.flatten(0, 2) if self._is_matrix_product else rows
 
@@ -98,10 +109,12 @@ class Int8Conv2d(nn.Module):
         return torch._int_mm(q if self._is_matrix_product else self._columns(q), self.q.t())
 
     def forward(self, x: Tensor) -> Tensor:
-        """The convolution, bytes to bytes or, with ``convert``, floats to floats."""
-        sums = self.accumulated(self.affine.quantized(x) if self.convert else x)
+        """The convolution, bytes to bytes or, where it converts, from or to floats."""
+        sums = self.accumulated(self.affine.quantized(x) if self.floats_in else x)
         y = (sums * self.scale).add_(self.offset)
-        return y.to(self.float_dtype) if self.convert else self.affine.rounded(y)
+        if not self.floats_out:
+            return self.affine.rounded(y, lowest=self.affine.zero_point if self.relu else -128)
+        return (y.relu_() if self.relu else y).to(self.float_dtype)
 
     @property
     def _is_matrix_product(self) -> bool:
@@ -110,8 +123,9 @@ class Int8Conv2d(nn.Module):
     def _columns(self, q: Tensor) -> Tensor:
         """Im2col on bytes: a copy of each filter's window, (N P Q) x (k k C); padding is the zero point."""
         k, side = self.kernel_size, self.kernel_size // 2
-        padded = nn.functional.pad(q, (0, 0, side, side, side, side), value=self.affine.zero_point)
-        windows = padded.unfold(1, k, self.stride).unfold(2, k, self.stride)
+        if side:  # padding by nothing would copy
+            q = nn.functional.pad(q, (0, 0, side, side, side, side), value=self.affine.zero_point)
+        windows = q.unfold(1, k, self.stride).unfold(2, k, self.stride)
         return windows.permute(0, 1, 2, 4, 5, 3).reshape(-1, k * k * q.shape[-1])
 
 
