@@ -179,7 +179,8 @@ def _suites_page() -> Iterator[str]:
         cases, skipped = expand(suite)
         quick, _ = expand(suite, quick=True)
         left_out = f", {len(skipped)} left out with their reasons" if skipped else ""
-        yield from (f"## {suite.name}", "", _plain(suite.about) + ".", "")
+        stop = "" if suite.about.endswith("?") else "."
+        yield from (f"## {suite.name}", "", _plain(suite.about) + stop, "")
         yield f"{len(cases)} cases{left_out}; {len(quick)} with `--quick`. Baseline: `{suite.baseline}`."
         yield from ("", "| variant | layer | matched in MACs with |", "|---|---|---|")
         for name, variant in suite.variants.items():

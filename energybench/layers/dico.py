@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from energybench.layers.dit import modulated
 from energybench.layers.group_conv import GroupConv2d
 from energybench.layers.layer_norm import LayerNorm2d
 
@@ -85,8 +86,3 @@ class DiCoBlock2d(nn.Module):
         shift, scale, gate, feed_shift, feed_scale, feed_gate = self.modulation(condition)[:, :, None, None].chunk(6, 1)
         x = torch.addcmul(x, gate, self.conv(modulated(self.norm(x), shift, scale)))
         return torch.addcmul(x, feed_gate, self.feed(modulated(self.norm(x), feed_shift, feed_scale)))
-
-
-def modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """The tensor x (1 + scale) + shift."""
-    return torch.addcmul(shift, x, 1 + scale)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from energybench.layers.dico import DiCoBlock2d, modulated
+from energybench.layers.dico import DiCoBlock2d
+from energybench.layers.dit import modulated
 from energybench.layers.layer_norm import LayerNorm2d
-
-FREQUENCIES = 256
-CLASSES = 1000
+from energybench.networks.dit import Condition
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class DiCo(nn.Module):
         C = shape.width
         widths = (C, 2 * C, 4 * C, 2 * C, 2 * C)  # the last decoder keeps both halves of what it concatenates
         self.stem = nn.Conv2d(4, C, 3, padding=1)
-        self.conditions = nn.ModuleList(_Condition(width) for width in widths[:3])
+        self.conditions = nn.ModuleList(Condition(width) for width in widths[:3])
         self.levels = nn.ModuleList(
             _Level(width, depth, shape.expansion) for width, depth in zip(widths, shape.depths, strict=True)
         )
@@ -91,30 +89,6 @@ class _Level(nn.Module):
         for block in self.blocks:
             x = block(x, condition)
         return x
-
-
-class _Condition(nn.Module):
-    """A vector for every time (of 256 sines and cosines, through two linear layers) and label (of a table), added.
-
-    The table has one more row, for no label.
-    """
-
-    frequencies: Tensor
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        half = FREQUENCIES // 2
-        frequencies = torch.exp(-math.log(10_000) * torch.arange(half) / half)
-        self.register_buffer("frequencies", frequencies, persistent=False)
-        self.time = nn.Sequential(nn.Linear(FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
-        self.label = nn.Embedding(CLASSES + 1, width)
-
-    def forward(self, time: Tensor, label: Tensor) -> Tensor:
-        """Times N and labels N to N x width."""
-        angles = time[:, None].float() * self.frequencies.float()  # times up to 1000 need more than ten bits
-        waves = torch.cat([angles.cos(), angles.sin()], 1).to(self.label.weight.dtype)
-        condition: Tensor = self.time(waves) + self.label(label)
-        return condition
 
 
 def _down(width: int) -> nn.Sequential:
