@@ -95,7 +95,7 @@ class DiTBlock2d(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """N x C x H x W and N x C to N x C x H x W."""
         y: Tensor = self.block(x.flatten(2).transpose(1, 2), condition)
-        return y.transpose(1, 2).unflatten(2, x.shape[2:])
+        return y.transpose(1, 2).reshape(x.shape)
 
 
 def modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
