@@ -23,7 +23,7 @@ run: $(READY)
 	$(BIN)/energybench run suites/gconv.yaml
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 25
 
 # timm needs torchvision, which has no build for the pinned CPU torch: an environment of its own with a full build.
 test-timm: $(TIMM_VENV)/.ready
