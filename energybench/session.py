@@ -22,7 +22,7 @@ from energybench.run_record import run_record
 from energybench.runner import measure_comparison, worst_halfwidth
 from energybench.sensor.known import ASSUMED
 from energybench.study import RunOptions, Station, Study, open_station, plan_study
-from energybench.watched import Watch, WatchedDevice
+from energybench.watched import Watchdog, WatchedDevice
 from energybench.workload import WorkPlan
 
 __all__ = ["ComparisonDone", "RunOptions", "Station", "Study", "open_station", "plan_study", "recalled", "run_study"]
@@ -104,7 +104,7 @@ def run_study(
     return journal.folder
 
 
-def _watch(bench: Bench, options: RunOptions, abandon: Callable[[str], None] | None) -> Watch:
+def _watch(bench: Bench, options: RunOptions, abandon: Callable[[str], None] | None) -> Watchdog:
     """Note what runs for the process after this one, and give up what does not come back."""
 
     def entering(plan: WorkPlan) -> None:
@@ -117,7 +117,7 @@ def _watch(bench: Bench, options: RunOptions, abandon: Callable[[str], None] | N
         if abandon is not None:
             abandon(f"{plan.case.id} {reason}, and a thread or kernel that hangs can only be ended with its process")
 
-    return Watch(entering, options.case_limit_s if abandon is not None else None, overdue)
+    return Watchdog(entering, options.case_limit_s if abandon is not None else None, overdue)
 
 
 def _blame(bench: Bench, study: Study, step: Step) -> None:

@@ -19,7 +19,7 @@ LOOKS_A_LIMIT = 10
 """How often within the limit the thread looks; at most once a second, so that it disturbs nothing."""
 
 
-class Watch:
+class Watchdog:
     """Notes what runs and says when it is overdue. A resource: close it.
 
     Args:
@@ -70,7 +70,7 @@ class Watch:
 class WatchedLoop:
     """A loop whose calls are watched."""
 
-    def __init__(self, loop: Loop, plan: WorkPlan, watch: Watch) -> None:
+    def __init__(self, loop: Loop, plan: WorkPlan, watch: Watchdog) -> None:
         self._loop, self._plan, self._watch = loop, plan, watch
         self.gaps = 0
         self.host_stop_s: float | None = None
@@ -92,7 +92,7 @@ class WatchedLoop:
 class WatchedDevice:
     """A device whose every call that runs work is watched."""
 
-    def __init__(self, device: Device, watch: Watch) -> None:
+    def __init__(self, device: Device, watch: Watchdog) -> None:
         self._device, self._watch = device, watch
         self.facts: DeviceFacts = device.facts
 

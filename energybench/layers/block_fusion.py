@@ -7,7 +7,6 @@ is measured.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from energybench.cost import OperatorCost, convolution_cost
-from energybench.errors import UnsupportedError
 from energybench.fusion import fused
 from energybench.kernel_cost import dtype_name, kernel_cost
+from energybench.layers.hand_written import hand_written
 from energybench.layers.residual_blocks import ConvFirst2d, MBConv2d
 
 GROUP_SIZES = (1, 2, 4, 8, 16, 32, 64)
@@ -82,7 +81,7 @@ def conv_first(
     x: Tensor, w_conv: Tensor, b_conv: Tensor, w_expand: Tensor, b_expand: Tensor, w_project: Tensor, b_project: Tensor
 ) -> Tensor:
     """The whole block as one kernel."""
-    launch = _kernels(x).launch_conv_first
+    launch = hand_written("block_kernels", x, "block fusion").launch_conv_first
     return launch(x, (w_conv, b_conv, w_expand, b_expand, w_project, b_project))  # type: ignore[no-any-return]
 
 
@@ -91,7 +90,7 @@ def mbconv(
     x: Tensor, w_expand: Tensor, b_expand: Tensor, w_conv: Tensor, b_conv: Tensor, w_project: Tensor, b_project: Tensor
 ) -> Tensor:
     """The whole block as one kernel."""
-    launch = _kernels(x).launch_mbconv
+    launch = hand_written("block_kernels", x, "block fusion").launch_mbconv
     return launch(x, (w_expand, b_expand, w_conv, b_conv, w_project, b_project))  # type: ignore[no-any-return]
 
 
@@ -128,20 +127,3 @@ def _check(channels: int, group_size: int) -> None:
         raise ValueError(f"group_size={group_size} is none of {GROUP_SIZES}, which the fused kernels can pack")
     if channels > MOST_CHANNELS:
         raise ValueError(f"channels={channels}: the fused kernel holds the sums of up to {MOST_CHANNELS}")
-
-
-def _kernels(x: Tensor) -> Any:
-    """The module of kernels, where they can run on ``x``.
-
-    Raises:
-        UnsupportedError: Triton is not installed, or it has no kernels for this device.
-    """
-    try:
-        kernels = importlib.import_module("energybench.layers.block_kernels")
-    except ImportError as error:
-        raise UnsupportedError(
-            "block fusion is a Triton kernel, and Triton is not installed", remedy="pip install 'energybench[triton]'"
-        ) from error
-    if x.device.type != "cuda" and not kernels.INTERPRETED:
-        raise UnsupportedError(f"block fusion is a Triton kernel for CUDA GPUs; there is none for {x.device.type}")
-    return kernels

@@ -9,7 +9,6 @@ Source: Wang et al., LSNet (arXiv 2503.23135), section 3.2, and jameslahm/lsnet 
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -18,8 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from energybench.cost import OperatorCost
-from energybench.errors import UnsupportedError
 from energybench.kernel_cost import dtype_name, kernel_cost, operand
+from energybench.layers.hand_written import hand_written
 
 Execution = Literal["unfold", "taps", "triton"]
 EXECUTIONS = ("unfold", "taps", "triton")
@@ -70,15 +69,8 @@ def _tap_by_tap(x: Tensor, weights: Tensor) -> Tensor:
 @torch.library.custom_op("energybench::ska", mutates_args=())
 def ska(x: Tensor, weights: Tensor) -> Tensor:
     """The whole aggregation as one kernel; both tensors contiguous."""
-    try:
-        kernel = importlib.import_module("energybench.layers.ska_kernel")
-    except ImportError as error:
-        raise UnsupportedError(
-            "execution: triton needs Triton, which is not installed", remedy="pip install 'energybench[triton]'"
-        ) from error
-    if x.device.type != "cuda" and not kernel.INTERPRETED:
-        raise UnsupportedError(f"execution: triton is a kernel for CUDA GPUs; there is none for {x.device.type}")
-    return kernel.launch_ska(x, weights)  # type: ignore[no-any-return]
+    kernels = hand_written("ska_kernel", x, "execution: triton")
+    return kernels.launch_ska(x, weights)  # type: ignore[no-any-return]
 
 
 @ska.register_fake
