@@ -21,6 +21,17 @@ LIBRARIES = "libraries"
 """The shipped efficiencies: what public measurements of vendor libraries reached."""
 
 
+def efficiency_beside(sheet: str) -> str:
+    """The table that ``fit`` wrote beside a sheet file (``X.yaml``, ``X.efficiency.yaml``), else the shipped one.
+
+    The two belong together: a fitted sheet's joules per FLOP are those of its cheapest kernels, and the table has the
+    factors for the others.
+    """
+    path = Path(sheet)
+    beside = path.with_name(f"{path.stem}.efficiency.yaml")
+    return str(beside) if path.suffix == ".yaml" and beside.is_file() else LIBRARIES
+
+
 def predict_suite(
     suite: Suite, machine: Machine, folder: Path, *, efficiency: str = LIBRARIES, plugins: Sequence[str] = ()
 ) -> Path:

@@ -13,10 +13,14 @@ from quiet import measured
 from report_example import example_summary, renamed
 
 from energybench.analysis.compare import compare_variants
+from energybench.analysis.comparison import Change, ComparedRow, Comparison
+from energybench.analysis.gate import Gate, judge
+from energybench.analysis.matching import Difference, Unmatched
+from energybench.analysis.statistics import Interval
 from energybench.analysis.summary import summarize
 from energybench.cli import main
 from energybench.journal import load
-from energybench.report.exports import export_run, readings_frame
+from energybench.report.exports import export_comparison, export_run, readings_frame
 
 HOSTILE = "=cmd()|`a`*b*<script>\x1b[31m"
 
@@ -130,6 +134,20 @@ def test_a_comparison_is_exported_with_its_intervals_and_verdicts(run: Path, tmp
     ).all()
     assert set(frame["energy_verdict"]) <= {"less", "more", "same", "cannot tell"}
     assert (tmp_path / "c.md").read_text().count("\n|") == len(frame) + 2
+
+
+def test_the_json_of_a_gated_comparison_tells_a_script_what_was_lost_and_why_it_failed(tmp_path: Path) -> None:
+    gone = Unmatched("a case", "failed in B", lost=True)
+    worse = Change(Interval(1.15, 1.1, 1.2, 5), 1.1, 1.2, 0.02, "more")
+    row = ComparedRow("case", "x", "place", "v", "", 1.0, None, worse, None)
+    found = Comparison("runs", ("a", "b"), ("one", "other"), 0.01, (row,), (gone,), (Difference("driver", "1", "2"),))
+    export_comparison(found, {"json": str(tmp_path / "c.json")}, judge(found, [Gate("energy", 0.03)]))
+    read = json.loads((tmp_path / "c.json").read_text())
+    assert read["unmatched"] == [{"name": "a case", "because": "failed in B", "lost": True}]
+    assert read["differences"] == [{"name": "driver", "a": "1", "b": "2"}]
+    assert read["gate"]["exit_code"] == 1
+    assert "FAILED" in read["gate"]["lines"][0]
+    assert read["rows"][0]["energy_smallest_change"] == 0.02
 
 
 def test_names_do_no_harm_in_any_format(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """What a run says about its machine: hidden constants of simulated boards, and silence where it says nothing."""
 
+from collections import Counter
+from pathlib import Path
+
 import numpy as np
 import pytest
 from quiet import measured
@@ -9,9 +12,9 @@ from energybench.analysis.fit import fit_run, run_points
 from energybench.analysis.fit_energy import EnergyPoint, fit_energy
 from energybench.analysis.fit_latency import PRIOR, fit_latency
 from energybench.analysis.fit_text import fit_lines
-from energybench.analysis.kernel_efficiency import Efficiency, Quality, kernel_latency_s
+from energybench.analysis.kernel_efficiency import Efficiency, Quality, kernel_class, kernel_latency_s, load_efficiency
 from energybench.analysis.latency_table import LatencyPoint, constant_names, latency_table
-from energybench.analysis.predict import predict_work
+from energybench.analysis.predict import UNJUDGED_ERROR, predict_work
 from energybench.cost import Operand, conv2d_cost, elementwise_cost, matmul_cost
 from energybench.devices.truth import QUALITY
 from energybench.errors import RunFolderError
@@ -214,3 +217,25 @@ def test_depthwise_filters_of_one_size_do_not_say_what_bounds_them():
     found = {c.name: c for c in fit_latency(points, name="x", source="x").constants}
     assert not found["bandwidth.conv_depthwise.float32"].known
     assert not found["arithmetic.conv_depthwise.float32"].known
+
+
+RECORDED = Path(__file__).parents[1] / "notebooks" / "runs" / "networks-h200"
+
+
+def test_work_of_a_kind_of_its_own_is_said_to_be_unjudged_and_does_not_end_the_fit():
+    run = load(RECORDED)
+    classes = Counter(name for p in run_points(Book(run)) for name in {kernel_class(op) for op in p.operators})
+    assert classes["conv_dense"] == 1, "the recorded run has one work with plain dense convolutions of stride one"
+    fit = fit_run(run)
+    assert sum(e.unjudged for e in fit.errors) == 1
+    assert "1 not judged" in "\n".join(fit_lines(fit))
+
+
+def test_a_fitted_table_predicts_kernels_that_its_run_did_not_have_by_the_shipped_one_and_says_so(fitted):
+    fit, _ = fitted
+    assert "gemm" not in {c.name.split(".")[1] for c in fit.latency.constants if "." in c.name}
+    lent = fit.efficiency.kernels["gemm"]["float32"]
+    assert lent.arithmetic == load_efficiency().kernels["gemm"]["float32"].arithmetic
+    assert lent.latency_error is None
+    product = matmul_cost(M=4096, N=4096, K=4096)
+    assert predict_work([product], fit.machine, fit.efficiency).latency_error == UNJUDGED_ERROR

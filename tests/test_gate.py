@@ -102,9 +102,11 @@ def test_a_gate_that_judged_nothing_exits_2(rows, strict):
     assert "NOTHING WAS JUDGED" in result.lines[0]
 
 
-def test_a_gate_that_judged_nothing_outweighs_another_that_passed_or_failed():
-    rows = (row("slow", latency=change(1.1, 1.2)),)
-    assert judge(comparison(*rows), [Gate("latency", 0.05), ENERGY]).exit_code == 2
+def test_a_gate_that_failed_outweighs_one_that_judged_nothing_and_that_outweighs_one_that_passed():
+    slow, like = row("slow", latency=change(1.1, 1.2)), row("like", latency=change(0.99, 1.01))
+    assert judge(comparison(slow), [Gate("latency", 0.05), ENERGY]).exit_code == 1
+    assert judge(comparison(slow), [ENERGY, Gate("latency", 0.05)]).exit_code == 1
+    assert judge(comparison(like), [Gate("latency", 0.05), ENERGY]).exit_code == 2
 
 
 def test_several_gates_fail_together():

@@ -20,7 +20,7 @@ from energybench.analysis.summary import summarize
 from energybench.cost import Operand, OperatorCost, conv2d_cost, elementwise_cost, matmul_cost
 from energybench.journal import load
 from energybench.machine import load_machine
-from energybench.prediction import predict_suite
+from energybench.prediction import efficiency_beside, predict_suite
 from energybench.suite import parse_suite
 
 H200 = load_machine("h200")
@@ -134,3 +134,13 @@ def test_a_modelled_optimum_is_called_predicted_and_its_ratio_has_a_verdict(tmp_
     assert row["predicted_optimum"] == (4 if joules["g"] < joules["G"] else 16)
     assert row["measured_optimum"] is None or math.isnan(row["measured_optimum"])
     assert set(summary.pairs.verdict) <= {"less", "more", "same"}
+
+
+def test_a_fitted_sheet_takes_the_kernel_efficiencies_that_were_fitted_with_it(tmp_path):
+    sheet = tmp_path / "mine.yaml"
+    sheet.touch()
+    assert efficiency_beside(str(sheet)) == "libraries"
+    beside = tmp_path / "mine.efficiency.yaml"
+    beside.touch()
+    assert efficiency_beside(str(sheet)) == str(beside)
+    assert efficiency_beside("h200") == "libraries"

@@ -15,10 +15,17 @@ import numpy as np
 from energybench.analysis.book import Book
 from energybench.analysis.fit_energy import BYTE, FLOP, STATIC, EnergyFit, EnergyPoint, UnitEnergy, fit_energy
 from energybench.analysis.fit_latency import LatencyFit, fit_latency
-from energybench.analysis.kernel_efficiency import Efficiency, Quality, family_of_class, kernel_latency_s
+from energybench.analysis.kernel_efficiency import (
+    Efficiency,
+    Quality,
+    family_of_class,
+    kernel_latency_s,
+    load_efficiency,
+    stand_ins,
+)
 from energybench.analysis.latency_table import LatencyPoint
 from energybench.cost import OperatorCost
-from energybench.errors import RunFolderError
+from energybench.errors import MachineError, RunFolderError
 from energybench.journal import Run
 from energybench.machine import Machine, rate_dtype
 
@@ -52,6 +59,7 @@ class FamilyError:
     Attributes:
         family: kernel family of the works.
         works: how many.
+        unjudged: how many of them have a kernel class that no other work has: without them nothing is known of it.
         latency: of predicted latencies.
         energy_given_latency: of joules predicted at the measured latency.
         energy: of joules predicted at the predicted latency.
@@ -59,6 +67,7 @@ class FamilyError:
 
     family: str
     works: int
+    unjudged: int
     latency: float | None
     energy_given_latency: float | None
     energy: float | None
@@ -72,7 +81,8 @@ class Fit:
         run_name: name of the run's folder.
         base: the sheet the run was measured with: everything the run does not say stays as it is there.
         machine: the fitted sheet.
-        efficiency: what its kernels reach, with factors on the sheet's joules per FLOP.
+        efficiency: what its kernels reach, with factors on the sheet's joules per FLOP. Classes the run has nothing
+            like are those of the shipped table, not judged on this machine.
         energy: unit energies; None where the run has no joules.
         latency: constants of the latency model.
         errors: cross-validated, by family.
@@ -122,7 +132,8 @@ def fit_run(run: Run, machine: Machine | None = None) -> Fit:
     fitted = _machine(base, energy, latency, book, source)
     errors = _cross_validated(points, base)
     efficiency = _with_errors(_with_operations(latency.efficiency, energy, fitted), errors)
-    return Fit(run.folder.name, base, fitted, efficiency, energy, latency, errors, len(points) - len(free))
+    completed = _completed(efficiency, load_efficiency())
+    return Fit(run.folder.name, base, fitted, completed, energy, latency, errors, len(points) - len(free))
 
 
 def run_points(book: Book) -> list[Point]:
@@ -231,6 +242,16 @@ def _with_errors(efficiency: Efficiency, errors: Sequence[FamilyError]) -> Effic
     return efficiency.model_copy(update={"kernels": kernels, "energy_error": mean})
 
 
+def _completed(fitted: Efficiency, shipped: Efficiency) -> Efficiency:
+    """The fitted table, and of ``shipped`` the classes for which nothing that was fitted can stand in."""
+    missing = {
+        name: {kind: quality.model_copy(update={"latency_error": None}) for kind, quality in kinds.items()}
+        for name, kinds in shipped.kernels.items()
+        if not any(stand_in in fitted.kernels for stand_in in stand_ins(name))
+    }
+    return fitted.model_copy(update={"kernels": fitted.kernels | missing})
+
+
 def _cross_validated(points: Sequence[Point], machine: Machine) -> tuple[FamilyError, ...]:
     """Every piece of work predicted by a fit to the others, in at most ``FOLDS`` folds of shuffled works."""
     order = np.random.default_rng(0).permutation(len(points))
@@ -243,7 +264,12 @@ def _cross_validated(points: Sequence[Point], machine: Machine) -> tuple[FamilyE
         for i in sorted(left_out):
             found.setdefault(points[i].family, []).append(predict(points[i]))
     return tuple(
-        FamilyError(family, len(errors), *(_average([e[k] for e in errors]) for k in range(3)))
+        FamilyError(
+            family,
+            len(errors),
+            sum(e[0] is None for e in errors),
+            *(_average([e[k] for e in errors]) for k in range(3)),
+        )
         for family, errors in sorted(found.items())
     )
 
@@ -252,7 +278,10 @@ def _predictor(
     efficiency: Efficiency, energy: EnergyFit | None, machine: Machine
 ) -> Callable[[Point], tuple[float | None, float | None, float | None]]:
     def errors(point: Point) -> tuple[float | None, float | None, float | None]:
-        latency_s = sum(kernel_latency_s(op, machine, efficiency) for op in point.operators)
+        try:
+            latency_s = sum(kernel_latency_s(op, machine, efficiency) for op in point.operators)
+        except MachineError:  # no other work has a kernel of this class
+            return None, None, None
         if energy is None or point.energy_j is None:
             return abs(latency_s / point.latency_s - 1), None, None
         moving_j = energy.energy_j(point.operators, 0.0)

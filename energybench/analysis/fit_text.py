@@ -28,7 +28,8 @@ def fit_lines(fit: Fit) -> Iterator[str]:
     yield f"  {'family':22} {'works':>5} {'latency':>8} {'joules at that latency':>23} {'joules':>8}"
     for e in fit.errors:
         cells = (_percent(e.latency), _percent(e.energy_given_latency), _percent(e.energy))
-        yield f"  {e.family:22} {e.works:5} {cells[0]:>8} {cells[1]:>23} {cells[2]:>8}"
+        alone = f"   {e.unjudged} not judged: no other work has such a kernel" if e.unjudged else ""
+        yield f"  {e.family:22} {e.works:5} {cells[0]:>8} {cells[1]:>23} {cells[2]:>8}{alone}"
 
 
 def _energy_line(constant: UnitEnergy) -> str:

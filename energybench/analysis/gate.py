@@ -92,7 +92,8 @@ def judge(comparison: Comparison, gates: Sequence[Gate], *, strict: bool = False
         strict: undecided rows, and cases that the judged run has lost, fail too.
 
     Returns:
-        Exit code 2 where a gate judged nothing, else 1 where one failed, else 0.
+        Exit code 1 where a gate failed, else 2 where one judged nothing, else 0: what is known to be worse is never
+        hidden behind what is not known.
     """
     codes, lines = [], []
     for gate in gates:
@@ -100,7 +101,8 @@ def judge(comparison: Comparison, gates: Sequence[Gate], *, strict: bool = False
         code, words = _outcome(gate, judged, comparison, strict=strict)
         codes.append(code)
         lines += words
-    return GateResult(max(codes, default=PASSED), tuple(lines))
+    worst = next((code for code in (FAILED, NOTHING_JUDGED) if code in codes), PASSED)
+    return GateResult(worst, tuple(lines))
 
 
 def _hold(comparison: Comparison, gate: Gate) -> _Judged:

@@ -43,22 +43,31 @@ def group_size(
 @click.argument("suite")
 @click.option("--machine", required=True, help="Machine sheet: a name (energybench machines) or a .yaml file.")
 @click.option(
-    "--efficiency", default="libraries", show_default=True, help="What kernels reach of the peaks: name or file."
+    "--efficiency",
+    metavar="NAME|FILE",
+    help="What kernels reach of the peaks. Default: what `fit` wrote beside the sheet, else libraries.",
 )
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Run folder. Default: results/NAME.")
 @click.option("--plugin", "plugins", multiple=True, metavar="X", help="A .py file or module whose layers may be named.")
-def predict(suite: str, machine: str, efficiency: str, output: Path | None, plugins: tuple[str, ...]) -> None:
+def predict(suite: str, machine: str, efficiency: str | None, output: Path | None, plugins: tuple[str, ...]) -> None:
     """Predict a suite on a machine: latency and joules with their expected error, as a run folder."""
     from energybench.clock import utc_stamp
     from energybench.machine import load_machine
-    from energybench.prediction import predict_suite
+    from energybench.prediction import LIBRARIES, efficiency_beside, predict_suite
     from energybench.report.build import build_report
     from energybench.report.terminal import print_summary
     from energybench.suite import load_suite
 
     study, sheet = load_suite(suite), load_machine(machine)
+    table = efficiency or efficiency_beside(machine)
+    if sheet.provenance == "fitted" and table == LIBRARIES:
+        click.echo(
+            f"note: {machine} was fitted together with kernel efficiencies that are not beside it; with the shipped "
+            "ones its joules per FLOP are too few for most kernels: give --efficiency",
+            err=True,
+        )
     folder = output or Path("results") / f"{study.name}-model-{sheet.name}-{utc_stamp()}"
-    print_summary(build_report(predict_suite(study, sheet, folder, efficiency=efficiency, plugins=plugins)))
+    print_summary(build_report(predict_suite(study, sheet, folder, efficiency=table, plugins=plugins)))
 
 
 @click.group(invoke_without_command=True)

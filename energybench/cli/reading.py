@@ -81,7 +81,7 @@ def fit(run: Path, machine: str | None, output: Path | None) -> None:
         output.write_text(yaml.safe_dump(machine_to_dict(found.machine), sort_keys=False))
         beside = output.with_name(f"{output.stem}.efficiency.yaml")
         beside.write_text(efficiency_to_yaml(found.efficiency))
-        click.echo(f"\nwrote {output} and {beside}: energybench predict SUITE --machine {output} --efficiency {beside}")
+        click.echo(f"\nwrote {output} and {beside}: energybench predict SUITE --machine {output}")
 
 
 def _compare(
@@ -115,7 +115,7 @@ def _compare(
     result = judge(found, limits, strict=strict) if limits else None
     if not to_stdout(exports):
         print_comparison(found, result)
-    export_comparison(found, exports)
+    export_comparison(found, exports, result)
     return result.exit_code if result else 0
 
 

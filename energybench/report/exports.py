@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pandas as pd
 
 from energybench import columns
 from energybench.analysis.comparison import QUANTITIES, Comparison
+from energybench.analysis.gate import GateResult
 from energybench.analysis.measured import sound_readings
 from energybench.analysis.summary import Summary
 from energybench.errors import EnergyBenchError
@@ -80,8 +82,8 @@ def export_run(summary: Summary, wanted: Mapping[str, str]) -> None:
             _put(kind, name, makers[kind](summary))
 
 
-def export_comparison(comparison: Comparison, wanted: Mapping[str, str]) -> None:
-    """Write what ``wanted`` asks of a comparison: ``csv``, ``json`` or ``markdown``.
+def export_comparison(comparison: Comparison, wanted: Mapping[str, str], gate: GateResult | None = None) -> None:
+    """Write what ``wanted`` asks of a comparison: ``csv``, ``json`` (with the verdict of ``gate``) or ``markdown``.
 
     Raises:
         EnergyBenchError: a path can no longer be written.
@@ -91,17 +93,28 @@ def export_comparison(comparison: Comparison, wanted: Mapping[str, str]) -> None
         if kind == "csv":
             text = csv_text(frame)
         elif kind == "json":
-            head = {"kind": comparison.kind, "runs": comparison.runs, "devices": comparison.devices,
-                    "margin": comparison.margin, "caveats": comparison.caveats}  # fmt: skip
-            text = _json(head | {"rows": _records(frame)})
+            text = _json(_comparison_record(comparison, gate) | {"rows": _records(frame)})
         else:
             caveats = "".join(f"\n> {plain(caveat)}\n" for caveat in comparison.caveats)
             text = f"# {' against '.join(map(plain, reversed(comparison.runs)))}\n{caveats}\n" + _markdown_frame(frame)
         _put(kind, name, text)
 
 
+def _comparison_record(comparison: Comparison, gate: GateResult | None) -> dict[str, Any]:
+    """What a comparison says besides its rows: what was not compared, what else differs, and the gate's verdict."""
+    return {
+        "kind": comparison.kind, "runs": comparison.runs, "devices": comparison.devices, "margin": comparison.margin,
+        "caveats": comparison.caveats, "unmatched": [asdict(u) for u in comparison.unmatched],
+        "differences": [asdict(d) for d in comparison.differences],
+        "gain": asdict(comparison.gain) if comparison.gain else None, "gate": asdict(gate) if gate else None,
+    }  # fmt: skip
+
+
 def comparison_frame(comparison: Comparison) -> pd.DataFrame:
-    """One row a case or total of a comparison; for each quantity its ratio, 95 % interval and verdict."""
+    """One row a case or total of a comparison.
+
+    For each quantity its ratio, 95 % interval, verdict, and the smallest relative change it would have shown.
+    """
     rows = []
     for row in comparison.rows:
         cells: dict[str, Any] = {
@@ -113,6 +126,7 @@ def comparison_frame(comparison: Comparison) -> pd.DataFrame:
             ends = (change.ratio, change.low, change.high) if change else (None, None, None)
             cells |= dict(zip((f"{quantity}_ratio{end}" for end in ("", "_low", "_high")), ends, strict=True))
             cells[f"{quantity}_verdict"] = change.verdict if change else None
+            cells[f"{quantity}_smallest_change"] = change.smallest if change else None
         rows.append(cells | {"note": row.note})
     return pd.DataFrame(rows)
 
