@@ -1,4 +1,4 @@
-"""What would a suite cost on a machine we do not have? A run folder like any other, its provenance ``modelled``."""
+"""What would a suite cost on another machine? A run folder like any other, its provenance ``modelled``."""
 
 from __future__ import annotations
 

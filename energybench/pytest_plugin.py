@@ -126,6 +126,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--energy-strict", action="store_true", help="fail also where an interval holds the limit")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a wrong option before any test runs."""
+    _precision(config.getoption("energy_precision"))
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """What was measured, one line each."""
     lines = config.stash.get(_LINES, [])

@@ -54,6 +54,8 @@ def load_suite(name_or_path: str | Path) -> Suite:
         close = did_you_mean(path.stem, shipped)
         hint = f"energybench run {path.stem}" if path.stem in shipped else f"energybench list{close}"
         return _suite(read_document(path, _shown(path), remedy=hint))
+    if path.suffix in (".yaml", ".yml"):
+        raise SuiteError(f"there is no file {text!r}{did_you_mean(path.stem, shipped)}", remedy="energybench list")
     what = f"no shipped suite is called {text!r}{did_you_mean(path.stem, shipped)}"
     raise SuiteError(what, remedy="energybench list, or give the path of a .yaml file")
 

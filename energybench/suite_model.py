@@ -50,8 +50,10 @@ def parse_precision(value: object) -> float:
         precision = float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
     except ValueError:
         raise ValueError(f"a precision is written 1% or 0.01, not {text!r}") from None
+    if 1.0 <= precision < 100.0 and not text.endswith("%"):
+        raise ValueError(f"{text!r} means {100 * precision:g} %: write {text}% or {precision / 100:g}")
     if not 0.0 < precision < 1.0:
-        raise ValueError(f"a precision lies between 0 and 100 %, {text!r} does not")
+        raise ValueError(f"a precision lies between 0 and 100 %, both excluded; {text!r} does not")
     return precision
 
 

@@ -109,14 +109,17 @@ def parse_document(text: str, source: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{source}:{mark.line + 1}" if mark else source
-        raise SuiteError(f"not valid YAML: {error.problem or error.context}", where=where) from None
+        what = error.problem or error.context or "unknown"
+        if "<block end>" in what:
+            what = f"this line is indented unlike those it belongs with ({what})"
+        raise SuiteError(f"not valid YAML: {what}", where=where) from None
     except yaml.YAMLError as error:
         raise SuiteError(f"not valid YAML: {str(error).splitlines()[0]}", where=source) from None
     finally:
         loader.dispose()
     if not isinstance(data, dict):
         found = "empty" if data is None else f"a {type(data).__name__}"
-        remedy = "see a shipped one: energybench show gconv"
+        remedy = "begin with name, about, baseline, variants, input and axes; energybench schema lists every key"
         raise SuiteError(
             f"a suite is a mapping (name, variants, ...); this file is {found}", where=source, remedy=remedy
         )

@@ -112,7 +112,13 @@ def test_the_cpu_measures_latency_and_says_why_there_are_no_joules(tmp_path):
     ("words", "status", "hint"),
     [
         (["run", "gconf"], 2, "did you mean 'gconv'"),
-        (["run", "missing.yaml"], 2, "missing.yaml"),
+        (["run", "missing.yaml"], 2, "there is no file 'missing.yaml'"),
+        (
+            ["run", "gconv", "--device", "sim:h200", "--quick", "--output", "/proc/here"],
+            2,
+            "nothing has been measured yet",
+        ),
+        (["run", "gconv", "--gpu", "first"], 3, "neither the number of a GPU nor a UUID"),
         (["run", "gconv", "--device", "warp"], 3, "there is no device"),
         (["run", "gconv", "--gpu", "0"], 3, "CUDA"),
         (["run", "gconv", "--device", "sim:h201"], 3, "did you mean 'h200'"),

@@ -1,6 +1,7 @@
 """The pages in docs/ are true: reference pages are current, commands and snippets run, the site builds."""
 
 import importlib.util
+import os
 import re
 import shlex
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from quiet import measured
 
 ROOT = Path(__file__).parents[1]
@@ -75,6 +77,52 @@ def test_the_python_page_runs(tmp_path, monkeypatch, capsys):
     assert "per inference" in said
     assert "grouped over dense: 0." in said
     assert names["summary"].cases["energy_per_inference_j"].notna().all()
+
+
+CHANGED = """
+name: ours
+about: A grouped convolution that a commit makes dense
+baseline: layer
+variants:
+  layer: {layer: "ours_layers:Ours", args: {channels: 64}}
+input: [8, 64, 28, 28]
+axes: {dtype: [float16]}
+method: {windows: 6, window_s: 300ms}
+"""
+LAYER = """
+import torch
+
+class Ours(torch.nn.Conv2d):
+    def __init__(self, channels):
+        super().__init__(channels, channels, 3, padding=1, groups=GROUPS)
+"""
+STAND_INS = """
+pip() { :; }                      # what is measured lies in the current folder, installed or not
+git() { cp base/ours_layers.py .; }
+energybench() { "$PYTHON" -m energybench "${@//--gpu/--device}"; }
+"""
+
+
+def test_the_workflow_of_the_ci_page_measures_both_sides_and_fails_where_energy_regressed(tmp_path):
+    (workflow,) = code_blocks("measure_in_ci.md", "yaml")
+    steps = yaml.safe_load(workflow)["jobs"]["energy"]["steps"]
+    (script,) = [step["run"] for step in steps if "energybench run" in step.get("run", "")]
+    script = script.replace("--gpu 0", "--gpu sim:h200").replace("${{ github.event.pull_request.base.sha }}", "base")
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "ours.yaml").write_text(CHANGED, encoding="utf-8")
+    (tmp_path / "base").mkdir()
+    for folder, groups in ((tmp_path, 1), (tmp_path / "base", 8)):
+        (folder / "ours_layers.py").write_text(LAYER.replace("GROUPS", str(groups)), encoding="utf-8")
+    done = subprocess.run(
+        ["bash", "-e", "-c", STAND_INS + script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHON": sys.executable, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "gate energy:3%: FAILED" in done.stdout
 
 
 def test_the_tests_of_the_ci_page_use_the_fixture_as_it_is():

@@ -269,3 +269,8 @@ def test_a_skip_may_name_a_value_that_only_the_quick_look_has():
     _, skipped = expand(parse_suite(text, "x.yaml"), quick=True)
     assert ("E2GC | channels=16 batch=2", "quick") in {(skip.case_id, skip.because) for skip in skipped}
     assert "no case has batch=3" in complaint(text.replace("batch: 2,", "batch: 3,"))
+
+
+def test_a_precision_above_one_is_taken_for_forgotten_percent():
+    with pytest.raises(ValueError, match=r"'5' means 500 %: write 5% or 0.05"):
+        parse_precision("5")

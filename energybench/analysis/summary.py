@@ -41,6 +41,10 @@ class Summary:
     windows: pd.DataFrame
     idle: Idle | None
 
+    def __repr__(self) -> str:
+        """One line, for notebooks."""
+        return f"<Summary of {self.run!r}: {len(self.cases)} cases, {len(self.totals)} totals>"
+
     @property
     def machine(self) -> Machine | None:
         """The machine sheet of the run."""

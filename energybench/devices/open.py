@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -227,6 +228,12 @@ def _cuda(which: str, seed: int, plugins: Sequence[str]) -> Device:
 
     from energybench.devices.cuda import CudaDevice
 
+    if not re.fullmatch(r"\d+|(GPU-)?[0-9a-f-]{4,}", which, re.IGNORECASE):
+        raise DeviceError(
+            f"{which!r} is neither the number of a GPU nor a UUID",
+            where=f"cuda:{which}",
+            remedy="--gpu 0, or --gpu GPU-... as nvidia-smi -L lists it",
+        )
     if not torch.cuda.is_available():
         raise DeviceError(
             "PyTorch sees no usable CUDA GPU",

@@ -50,6 +50,14 @@ class Run:
     windows: tuple[WindowRecord, ...]
     operators: tuple[OperatorRecord, ...]
 
+    def __repr__(self) -> str:
+        """One line, for notebooks: the whole record would fill the screen."""
+        state = "complete" if self.record.complete else "not complete"
+        return (
+            f"<Run {self.folder.name}: {self.record.name} on {self.record.device.get('title', 'unknown device')}, "
+            f"{len(self.record.cases)} cases, {self.origin}, {state}>"
+        )
+
     @property
     def simulated(self) -> bool:
         """Whether the numbers come from a simulated device."""

@@ -62,7 +62,12 @@ class Journal:
             replace_file(folder / RUN_FILE, record.model_dump_json(indent=1))
             return cls(folder, record)
         except OSError as error:
-            raise disk_error(folder, error) from error
+            raise RunFolderError(
+                f"a run folder cannot be made here: {error.strerror or error}",
+                where=str(folder),
+                why="nothing has been measured yet",
+                remedy="give a folder that may be written, with room on its disk: --output results/NAME",
+            ) from error
 
     @classmethod
     def resume(cls, run: Run, record: RunRecord | None = None, operators: Iterable[OperatorRecord] = ()) -> Self:
