@@ -289,49 +289,6 @@ def matmul_cost(
     )
 
 
-def attention_cost(
-    *,
-    B: int,
-    heads: int,
-    T: int,
-    S: int,
-    D: int,
-    value_size: int | None = None,
-    key_heads: int | None = None,
-    mask_bytes: int = 0,
-    dtype: str = "float32",
-    path: str = "",
-) -> OperatorCost:
-    """Cost of fused scaled dot-product attention: T queries against S keys of D features, in ``heads`` heads.
-
-    The T x S scores stay on the chip (that is what fused means). A causal mask is not discounted.
-
-    Args:
-        B: batch.
-        heads: query heads.
-        T: queries.
-        S: keys and values.
-        D: features of a query and of a key in one head.
-        value_size: features of a value in one head; D where not given.
-        key_heads: heads of keys and values; ``heads`` where not given (fewer in grouped-query attention).
-        mask_bytes: bytes of an explicit mask or bias.
-        dtype: number format.
-        path: module path.
-    """
-    value_size = D if value_size is None else value_size
-    key_heads = heads if key_heads is None else key_heads
-    read = B * heads * T * D + B * key_heads * S * (D + value_size)
-    return OperatorCost(
-        name="attention",
-        family="gemm",
-        macs=B * heads * T * S * (D + value_size),
-        read_bytes=read * DTYPE_BYTES[dtype] + mask_bytes,
-        write_bytes=B * heads * T * value_size * DTYPE_BYTES[dtype],
-        dtype=dtype,
-        path=path,
-    )
-
-
 def elementwise_cost(
     *, inputs: Sequence[Operand], outputs: Sequence[Operand], name: str = "elementwise", path: str = ""
 ) -> OperatorCost:

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "energybench"
 LAYERS = (
     {"errors", "columns", "readings", "flags", "catalogue", "spelling", "clock", "lock", "isolation", "__init__"},
     {"cost", "suite_yaml", "machine_sheet"},
-    {"machine", "sensor", "suite_model", "fusion", "kernel_cost"},
+    {"machine", "sensor", "suite_model", "fusion", "attention_cost", "kernel_cost"},
     {"suite_axes"},
     {"suite_check"},
     {"suite"},

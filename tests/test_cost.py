@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from energybench.cost import (
     DTYPE_BYTES,
     Operand,
-    attention_cost,
     conv2d_cost,
     conv2d_output_size,
     convolution_backward_cost,
@@ -158,13 +157,6 @@ def test_a_linear_layer_and_the_matrix_product_it_is_cost_the_same():
     product = matmul_cost(M=3, K=5, N=7)
     assert linear.macs == product.macs == 3 * 5 * 7
     assert linear.bytes == product.bytes == 4 * (15 + 35 + 21)
-
-
-def test_attention_multiplies_queries_by_keys_and_scores_by_values():
-    cost = attention_cost(B=2, heads=4, T=8, S=16, D=32, value_size=24, key_heads=2)
-    assert cost.macs == 2 * 4 * (8 * 16 * 32 + 8 * 16 * 24)
-    assert cost.read_bytes == 4 * (2 * 4 * 8 * 32 + 2 * 2 * 16 * (32 + 24))
-    assert cost.write_bytes == 4 * 2 * 4 * 8 * 24
 
 
 @pytest.mark.parametrize("form", [elementwise_cost, normalisation_cost, pooling_cost, reduction_cost, copy_cost])

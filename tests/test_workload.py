@@ -158,7 +158,7 @@ def test_attention_is_one_kernel_and_its_products_are_counted():
     q, k = torch.empty(2, 4, 8, 16, device="meta"), torch.empty(2, 4, 12, 16, device="meta")
     operators = trace(Attention(), [q, k, k], training=False).operators
     assert [op.name for op in operators] == ["attention"]
-    assert operators[0].macs == 2 * 4 * 8 * 12 * (16 + 16)
+    assert operators[0].macs == 2 * 4 * 36 * (16 + 16)  # 36 of the 8 x 12 scores lie on or below the diagonal
 
 
 TRANSFORMER = "d_model: 32, nhead: 4, dim_feedforward: 64, batch_first: true"
@@ -233,6 +233,28 @@ def test_what_torch_ships_is_known_and_filed(layer, args, input, families):  # n
     assert (plan.macs, plan.unknown) == (0, ())
     if families == {"elementwise"} or layer == "BatchNorm2d":
         assert plan.operators[0].read_bytes >= 2 * 8 * 64 * 4
+
+
+def test_a_matrix_times_its_transpose_reads_one_matrix_and_a_cache_entry_moves_a_row():
+    class Product(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x @ x.T
+
+    class Cache(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("keys", torch.zeros(4096, 64, device="meta"))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.keys.index_put_((torch.zeros(1, dtype=torch.long, device=x.device),), x)
+            return x.relu()
+
+    (product,) = trace(Product(), [torch.empty(32, 16, device="meta")], training=False).operators
+    assert (product.macs, product.read_bytes) == (32 * 32 * 16, 32 * 16 * 4)
+    put = next(
+        op for op in trace(Cache(), [torch.empty(1, 64, device="meta")], training=False).operators if "put" in op.name
+    )
+    assert (put.read_bytes, put.write_bytes) == (64 * 4 + 8, 64 * 4)
 
 
 def test_an_operator_without_a_closed_form_is_named_and_never_silently_zero():

@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from energybench import cost
+from energybench.attention_cost import attention_backward_cost
 from energybench.cost import Operand, OperatorCost
 from energybench.kernel_cost import KernelForm, dtype_name, kernel_form, operand
+from energybench.workload.attention import attention_of
 
 Arguments = Sequence[Any]
 
@@ -105,7 +107,8 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
 
 
 def _operands(tensors: Sequence[Tensor]) -> list[Operand]:
-    distinct = {id(tensor): tensor for tensor in tensors}
+    """What is read, each once: a matrix and its transpose are one piece of memory."""
+    distinct = {(t.untyped_storage()._cdata, t.storage_offset(), t.numel(), t.dtype): t for t in tensors}
     return [operand(tensor) for tensor in distinct.values()]
 
 
@@ -161,6 +164,12 @@ def _scaled_matmul(arguments: Arguments, outputs: Sequence[Tensor]) -> tuple[Ope
     return (_with_traffic(product, list(tensors_in(arguments)), outputs),)
 
 
+def _attention_backward(causal_at: int, arguments: Arguments, _: Sequence[Tensor]) -> tuple[OperatorCost, ...]:
+    """The gradients of fused attention, as devices call them: result's gradient, queries, keys, values, ..."""
+    query, key, value = arguments[1:4]
+    return (attention_backward_cost(attention_of(query, key, value, None, causal=bool(arguments[causal_at]))),)
+
+
 def _with_traffic(found: OperatorCost, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> OperatorCost:
     """The same operator with the bytes of its actual tensors, which may be broadcast or of several formats."""
     read_bytes = sum(item.bytes for item in _operands(inputs))
@@ -172,6 +181,15 @@ def _gather(name: str, arguments: Arguments, outputs: Sequence[Tensor]) -> tuple
     picked = [operand(tensor) for tensor in tensors_in(arguments[1:]) if not tensor.is_floating_point()]
     written = [operand(output) for output in outputs]
     return (cost.copy_cost(inputs=[*written, *picked], outputs=written, name=name),)
+
+
+def _put(arguments: Arguments, _: Sequence[Tensor]) -> tuple[OperatorCost, ...]:
+    """Only the places that are picked are written (and read, where values are added to them)."""
+    _, indices, values, accumulate = (*arguments, False)[:4]
+    picked = [operand(tensor) for tensor in tensors_in(indices)]
+    written = operand(values)
+    read = [written, *picked, *([written] if accumulate else [])]
+    return (cost.copy_cost(inputs=read, outputs=[written], name="index_put"),)
 
 
 def _first_list(arguments: Arguments) -> list[Tensor]:
@@ -196,8 +214,14 @@ _FORMS: Mapping[str, KernelForm] = {
     "mv": partial(_matmul, 0),
     "dot": partial(_matmul, 0),
     "_int_mm": partial(_matmul, 0),
+    "vdot": partial(_matmul, 0),
+    "index_put_": _put,
     "_scaled_mm": _scaled_matmul,
     **{name: partial(_gather, name) for name in _GATHERS.split()},
+    "_scaled_dot_product_flash_attention_backward": partial(_attention_backward, 11),
+    "_scaled_dot_product_efficient_attention_backward": partial(_attention_backward, 11),
+    "_scaled_dot_product_cudnn_attention_backward": partial(_attention_backward, 14),
+    "_scaled_dot_product_flash_attention_for_cpu_backward": partial(_attention_backward, 7),
 }
 
 _FAMILIES: Mapping[str, Callable[..., OperatorCost]] = {

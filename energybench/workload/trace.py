@@ -1,14 +1,14 @@
 """Which operators does a module run? A trace on meta tensors: shapes only, no memory, no values.
 
 Forward, or forward, backward and optimizer step, exactly as they are dispatched. Two functions that devices run as one
-kernel but that decompose on meta tensors (scaled dot-product attention, RMS norm) are taken whole on the way forward;
-their gradients are counted as the operators they decompose into.
+kernel decompose on meta tensors. Scaled dot-product attention is taken whole on both ways (``attention``), RMS norm on
+the way forward; its gradient is counted as the operators it decomposes into.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +24,7 @@ from energybench import cost
 from energybench.cost import OperatorCost
 from energybench.kernel_cost import dtype_name, operand
 from energybench.workload.aten import is_free, operator_costs, tensors_in
+from energybench.workload.attention import ATTENTION, fused_attention
 from energybench.workload.layouts import as_laid_out_on_devices
 
 
@@ -117,6 +118,8 @@ class _Recorder(TorchDispatchMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         keywords = dict(kwargs or {})
+        if self.paused:
+            return func(*args, **keywords)
         if is_free(func):
             result = func(*args, **keywords)
             self.memory.see(result)
@@ -129,11 +132,19 @@ class _Recorder(TorchDispatchMode):
             if not any(returned.alias_info for returned in func._schema.returns):
                 self._results[line] = _layouts(result)
         self.memory.see(result)
-        if not self.paused:
-            if line not in self._costs:
-                self._costs[line] = operator_costs(func, args, keywords, result)
-            self.note(line, self._costs[line], (args, keywords))
+        if line not in self._costs:
+            self._costs[line] = operator_costs(func, args, keywords, result)
+        self.note(line, self._costs[line], (args, keywords))
         return result
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Neither count nor hold what runs meanwhile: on devices it is inside one kernel."""
+        self.paused = True
+        try:
+            yield
+        finally:
+            self.paused = False
 
     def note(self, line: str, costs: Sequence[OperatorCost], arguments: Any) -> None:
         """Append operators, with where in the module they ran and how much of what they read are weights."""
@@ -168,21 +179,19 @@ class _Fused(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         keywords = dict(kwargs or {})
-        form = _FUSED.get(func)
         if func is F.multi_head_attention_forward:
             with self._unhidden("scaled_dot_product_attention"):
                 return func(*args, **keywords)
-        if form is None or self._recorder.paused:
+        recorder = self._recorder
+        if recorder.paused or func not in (ATTENTION, F.rms_norm):
             return func(*args, **keywords)
         line = f"{func.__name__} {_described((args, keywords))}"
-        self._recorder.paused = True
-        try:
+        if func is ATTENTION:
+            return fused_attention(recorder, line, args, keywords)
+        with recorder.whole():
             result = func(*args, **keywords)
-            if form is _attention:
-                result = _laid_out_by_fused_kernels(result, args[0] if args else keywords["query"])
-        finally:
-            self._recorder.paused = False
-        self._recorder.note(line, [form(result, *args, **keywords)], (args, keywords))
+        recorder.memory.see(result)
+        recorder.note(line, [_rms_norm(result, *args, **keywords)], (args, keywords))
         return result
 
     @contextmanager
@@ -220,43 +229,9 @@ class _Memory:
             self.peak_bytes = max(self.peak_bytes, self._bound_bytes)
 
 
-def _attention(
-    _: Tensor, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, *__: Any, **___: Any
-) -> OperatorCost:
-    *batch, heads, T, D = query.shape if query.dim() > 3 else (*query.shape[:-2], 1, *query.shape[-2:])
-    return cost.attention_cost(
-        B=torch.Size(batch).numel(),
-        heads=heads,
-        T=T,
-        S=key.shape[-2],
-        D=D,
-        value_size=value.shape[-1],
-        key_heads=key.shape[-3] if query.dim() > 3 else 1,
-        mask_bytes=operand(attn_mask).bytes if attn_mask is not None else 0,
-        dtype=dtype_name(query.dtype),
-    )
-
-
-def _laid_out_by_fused_kernels(result: Tensor, query: Tensor) -> Tensor:
-    """The result of an attention as devices leave it in memory.
-
-    Fused kernels answer queries whose heads lie within their tokens in the same order, so that joining the heads copies
-    nothing; on the meta device the unfused formula answers, head after head.
-    """
-    if query.dim() != 4 or query.stride(1) >= query.stride(2) or result.requires_grad:
-        return result
-    return result.transpose(1, 2).contiguous().transpose(1, 2)
-
-
 def _rms_norm(result: Tensor, x: Tensor, _: Any, weight: Tensor | None = None, *__: Any, **___: Any) -> OperatorCost:
     inputs = [operand(tensor) for tensor in (x, weight) if tensor is not None]
     return cost.normalisation_cost(inputs=inputs, outputs=[operand(result)], name="rms_norm")
-
-
-_FUSED: Mapping[Any, Callable[..., OperatorCost]] = {
-    F.scaled_dot_product_attention: _attention,
-    F.rms_norm: _rms_norm,
-}
 
 
 def _layouts(result: Any) -> Any:
