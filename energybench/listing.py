@@ -65,6 +65,7 @@ def group_size_lines(
     dtype: str,
     machine: str,
     group_overhead: str | None,
+    power_cap_w: float | None,
 ) -> Iterator[str]:
     """Every named model's answer for one layer, with its curve over the feasible group sizes."""
     overhead_s = _overhead_s(group_overhead)
@@ -76,8 +77,12 @@ def group_size_lines(
         dtype=dtype,
         machine=load_machine(machine),
         group_overhead_s=overhead_s,
+        power_cap_w=power_cap_w,
     )
-    yield f"grouped {kernel}x{kernel} convolution, C={channels}, {size}x{size}, batch {batch}, {dtype}, on {machine}"
+    cap = f", capped at {power_cap_w:g} W" if power_cap_w is not None else ""
+    yield (
+        f"grouped {kernel}x{kernel} convolution, C={channels}, {size}x{size}, batch {batch}, {dtype}, on {machine}{cap}"
+    )
     yield ""
     heads = f"{'G':>5} {'g':>5} {'MACs':>14} {'MACs/elem':>10} {'time us':>9} {'uJ/inference':>13}"
     yield f"{heads} {'pJ/MAC':>8} {'thesis':>9}"

@@ -219,3 +219,25 @@ def test_at_the_knee_of_a_batch_arithmetic_and_memory_take_equally_long(size: in
 def test_a_small_layer_at_batch_one_is_bound_by_memory_at_every_group_size():
     # 49 positions: reuse never passes 49 MACs per element, 49 FLOP/B in float16, against a balance of 206
     assert knee_of_batch(GroupedShape(1024, 7, 3, 1, "float16"), load_machine("h200")) is None
+
+
+def test_a_power_cap_lengthens_what_would_draw_more_and_leaves_the_rest():
+    free, capped = GroupedKernel(), GroupedKernel(power_cap_w=60.0)
+    for group_size in (1, 4, 16, 128):
+        energy, latency_s = (
+            group_energy_j(T5, group_size, T5_MACHINE, free),
+            group_latency_s(T5, group_size, T5_MACHINE, free),
+        )
+        drawn_w = energy.total_j / latency_s
+        latency_capped_s = group_latency_s(T5, group_size, T5_MACHINE, capped)
+        held_w = group_energy_j(T5, group_size, T5_MACHINE, capped).total_j / latency_capped_s
+        assert held_w == pytest.approx(min(drawn_w, 60.0))
+        assert latency_capped_s == pytest.approx(latency_s if drawn_w <= 60 else latency_s * (drawn_w - 50) / (60 - 50))
+
+
+def test_a_power_cap_moves_the_knee_to_where_operations_use_up_what_bytes_leave():
+    # At full bandwidth a byte takes 2 ps and 100 pJ; 50 W of static power and a cap of 105 W leave 110 - 100 = 10 pJ a
+    # byte, that is 4 FLOPs of 2.5 pJ (5 pJ a MAC): 4 bytes x 4 FLOPs / 9 taps.
+    assert knee(T5, T5_MACHINE, 105.0) == pytest.approx(4 * 4 / 9)
+    assert knee(T5, T5_MACHINE, 99.0) == 0
+    assert knee(T5, T5_MACHINE, 1000.0) == knee(T5, T5_MACHINE)

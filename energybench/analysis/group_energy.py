@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
+
+from scipy.optimize import minimize_scalar
 
 from energybench.analysis.allocation import LinearPlusInverse
 from energybench.cost import DTYPE_BYTES
+from energybench.errors import EnergyBenchError
 from energybench.machine import EnergySplit, Machine, peak_for, rate_dtype
 
 TENSOR_LANES = 8
@@ -76,10 +78,28 @@ class GroupedKernel:
     Attributes:
         lanes: channels of a group the arithmetic takes at a time (1: any number without waste).
         group_overhead_s: seconds per group: loop, prologue, partial tiles.
+        power_cap_w: the board's mean power is held at or below it by taking longer; None: no limit is counted. A real
+            board also lowers its voltage, which this leaves out.
     """
 
     lanes: int = 1
     group_overhead_s: float = 0.0
+    power_cap_w: float | None = None
+
+
+def refuse_starving(machine: Machine, power_cap_w: float | None) -> None:
+    """Refuse a power cap that leaves nothing for work.
+
+    Raises:
+        EnergyBenchError: it is not above the machine's static power.
+    """
+    if power_cap_w is not None and power_cap_w <= machine.static_w:
+        raise EnergyBenchError(
+            f"a power cap of {power_cap_w:g} W is not above the static power of {machine.static_w:g} W",
+            where="model group-size",
+            why="no power is left for work, so nothing would ever end",
+            remedy=f"a cap between {machine.static_w:g} and {machine.tdp_w:g} W",
+        )
 
 
 def tensor_lanes(machine: Machine, dtype: str) -> int:
@@ -113,13 +133,12 @@ def roofline_s(shape: GroupedShape, group_size: float, machine: Machine, compute
 
 
 def group_latency_s(shape: GroupedShape, group_size: float, machine: Machine, kernel: GroupedKernel) -> float:
-    """Seconds per iteration: roofline, one launch and the groups' own time.
+    """Seconds per iteration: roofline, one launch and the groups' own time, or longer where a power cap asks for it.
 
     Raises:
         MachineError: the sheet has no peak for the data type.
     """
-    groups_s = shape.channels / group_size * kernel.group_overhead_s
-    return roofline_s(shape, group_size, machine, quantised(group_size, kernel.lanes)) + machine.launch_s + groups_s
+    return _latency_s(shape, group_size, quantised(group_size, kernel.lanes), machine, kernel)
 
 
 def group_energy_j(shape: GroupedShape, group_size: float, machine: Machine, kernel: GroupedKernel) -> EnergySplit:
@@ -128,13 +147,30 @@ def group_energy_j(shape: GroupedShape, group_size: float, machine: Machine, ker
     Raises:
         MachineError: the sheet has no unit energy for the data type.
     """
-    computed = quantised(group_size, kernel.lanes)
-    latency_s = group_latency_s(shape, group_size, machine, kernel)
-    return EnergySplit(
-        operations_j=2 * shape.macs(computed) * machine.j_per_flop[rate_dtype(machine, shape.dtype)],
-        bytes_j=shape.bytes(group_size) * machine.j_per_byte,
-        static_j=latency_s * machine.static_w,
-    )
+    return _energy_j(shape, group_size, quantised(group_size, kernel.lanes), machine, kernel)
+
+
+def _work_j(shape: GroupedShape, group_size: float, computed: float, machine: Machine) -> tuple[float, float]:
+    """Joules of operations and of bytes."""
+    j_per_flop = machine.j_per_flop[rate_dtype(machine, shape.dtype)]
+    return 2 * shape.macs(computed) * j_per_flop, shape.bytes(group_size) * machine.j_per_byte
+
+
+def _latency_s(
+    shape: GroupedShape, group_size: float, computed: float, machine: Machine, kernel: GroupedKernel
+) -> float:
+    latency_s = roofline_s(shape, group_size, machine, computed) + machine.launch_s
+    latency_s += shape.channels / group_size * kernel.group_overhead_s
+    if kernel.power_cap_w is None:
+        return latency_s
+    return max(latency_s, sum(_work_j(shape, group_size, computed, machine)) / (kernel.power_cap_w - machine.static_w))
+
+
+def _energy_j(
+    shape: GroupedShape, group_size: float, computed: float, machine: Machine, kernel: GroupedKernel
+) -> EnergySplit:
+    latency_s = _latency_s(shape, group_size, computed, machine, kernel)
+    return EnergySplit(*_work_j(shape, group_size, computed, machine), static_j=latency_s * machine.static_w)
 
 
 def arithmetic_bound_curve(shape: GroupedShape, machine: Machine, kernel: GroupedKernel) -> LinearPlusInverse:
@@ -157,54 +193,41 @@ def arithmetic_bound_curve(shape: GroupedShape, machine: Machine, kernel: Groupe
 def energy_optimum(shape: GroupedShape, machine: Machine, kernel: GroupedKernel) -> float:
     """The real group size in 1 .. C with the least joules per iteration; an end of it where there is none inside.
 
-    Lanes are relaxed to max(G, lanes). The curve is then convex: lines that meet at a few knots, plus b / G.
+    Lanes are relaxed to max(G, lanes). Joules are then the larger of convex functions of G, so there is one least.
 
     Raises:
         MachineError: the sheet has no peak for the data type.
     """
-    lanes, per_group_j = kernel.lanes, shape.channels * machine.static_w * kernel.group_overhead_s
-    j_per_flop = machine.j_per_flop[rate_dtype(machine, shape.dtype)]
+    if shape.channels == 1:
+        return 1.0
 
-    def linear_j(group_size: float) -> float:
-        computed = max(group_size, lanes)
-        return (
-            2 * shape.macs(computed) * j_per_flop
-            + shape.bytes(group_size) * machine.j_per_byte
-            + roofline_s(shape, group_size, machine, computed) * machine.static_w
-        )
+    def joules(log_size: float) -> float:
+        size = math.exp(log_size)
+        return _energy_j(shape, size, max(size, float(kernel.lanes)), machine, kernel).total_j
 
-    best = 1.0
-    knots = _knots(shape, machine, lanes)
-    for low, high in pairwise(knots):
-        slope = (linear_j(high) - linear_j(low)) / (high - low)
-        candidate = high if slope <= 0 else min(max(math.sqrt(per_group_j / slope), low), high)
-        if linear_j(candidate) + per_group_j / candidate < linear_j(best) + per_group_j / best:
-            best = candidate
-    return best
+    ends = (0.0, math.log(shape.channels))
+    least = minimize_scalar(joules, bounds=ends, method="bounded", options={"xatol": 1e-9})
+    return math.exp(min((float(least.x), *ends), key=joules))
 
 
-def knee(shape: GroupedShape, machine: Machine) -> float:
-    """The group size at which arithmetic and memory take equally long for large batches: b rho / K^2.
+def knee(shape: GroupedShape, machine: Machine, power_cap_w: float | None = None) -> float:
+    """The group size up to which arithmetic costs no time, for large batches: b rho / K^2.
+
+    A power cap may end that earlier: where the FLOPs' joules use up what moving bytes at full bandwidth leaves of the
+    power. 0 where the bytes alone need it all.
 
     Raises:
         MachineError: the sheet has no peak for the data type.
     """
-    balance = peak_for(machine, shape.dtype) / machine.bandwidth_bytes_per_s
-    return DTYPE_BYTES[shape.dtype] * balance / shape.kernel_size**2
+    flops_per_byte = peak_for(machine, shape.dtype) / machine.bandwidth_bytes_per_s
+    if power_cap_w is not None:
+        spare_j = (power_cap_w - machine.static_w) / machine.bandwidth_bytes_per_s - machine.j_per_byte
+        j_per_flop = machine.j_per_flop[rate_dtype(machine, shape.dtype)]
+        flops_per_byte = min(flops_per_byte, max(spare_j, 0.0) / j_per_flop)
+    return DTYPE_BYTES[shape.dtype] * flops_per_byte / shape.kernel_size**2
 
 
 def knee_of_batch(shape: GroupedShape, machine: Machine) -> float | None:
-    """The same at this size and batch, weights counted; None where memory is the bound at every group size."""
+    """The same at this size and batch, weights counted, no cap; None where memory is the bound at every group size."""
     inverse = 1 / knee(shape, machine) - shape.kernel_size**2 / (2 * shape.positions)
     return 1 / inverse if inverse > 0 else None
-
-
-def _knots(shape: GroupedShape, machine: Machine, lanes: int) -> list[float]:
-    """Group sizes in 1 .. C between which joules without b / G are a line: the ends, lanes, where the bound changes."""
-    arithmetic_s = 2 * shape.macs(1) / peak_for(machine, shape.dtype)
-    memory_s = shape.bytes(0) / machine.bandwidth_bytes_per_s
-    weights_s = shape.bytes(1) / machine.bandwidth_bytes_per_s - memory_s
-    inner = [float(lanes), (arithmetic_s * lanes - memory_s) / weights_s]
-    if arithmetic_s > weights_s:
-        inner.append(memory_s / (arithmetic_s - weights_s))
-    return sorted({1.0, *(knot for knot in inner if 1 < knot < shape.channels), float(shape.channels)})

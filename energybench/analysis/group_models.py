@@ -168,25 +168,30 @@ def physical_model(
     )
 
 
-def knee_model(shape: GroupedShape, group_sizes: Sequence[int], machine: Machine) -> KneeAnswer:
+def knee_model(
+    shape: GroupedShape, group_sizes: Sequence[int], machine: Machine, power_cap_w: float | None = None
+) -> KneeAnswer:
     """Largest group size whose arithmetic still hides behind memory: a reconstruction, ours.
 
     Args:
         shape: the layer.
         group_sizes: feasible ones, ascending.
         machine: where it runs.
+        power_cap_w: power limit; None: none is counted.
 
     Raises:
         MachineError: the machine has no peak for the layer's data type.
     """
-    at, at_batch = knee(shape, machine), knee_of_batch(shape, machine)
+    at, at_batch = knee(shape, machine, power_cap_w), knee_of_batch(shape, machine)
     below = [G for G in group_sizes if at >= G]
     warnings = list(_machine_warnings(shape, machine))
-    if not below:
+    if at == 0:
+        warnings.append(f"moving the bytes alone takes all of {power_cap_w:g} W: there is no knee under this cap")
+    elif not below:
         warnings.append(f"every feasible group size is above the knee at {at:.3g}: arithmetic is the bound throughout")
     if at_batch is None:
         warnings.append("at this size and batch weights keep the layer bound by memory at every group size")
-    elif at_batch > 1.1 * at:
+    elif power_cap_w is None and at_batch > 1.1 * at:
         warnings.append(f"at this size and batch weights move the knee from {at:.3g} to {at_batch:.3g}")
     continuous, reason = _inside(at, shape.channels)
     optimum = Optimum(

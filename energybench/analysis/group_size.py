@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from energybench.analysis.allocation import divisors
-from energybench.analysis.group_energy import GroupedKernel, GroupedShape, tensor_lanes
+from energybench.analysis.group_energy import GroupedKernel, GroupedShape, refuse_starving, tensor_lanes
 from energybench.analysis.group_models import (
     BETA_OVER_ALPHA,
     KneeAnswer,
@@ -86,6 +86,7 @@ def group_size_models(
     group_sizes: Sequence[int] | None = None,
     beta_over_alpha: float = BETA_OVER_ALPHA,
     group_overhead_s: float = 0.0,
+    power_cap_w: float | None = None,
 ) -> GroupSizeAnswer:
     """What each model says about one layer: C in and C out, stride 1, padding that keeps the size.
 
@@ -99,13 +100,16 @@ def group_size_models(
         group_sizes: feasible ones; None: all divisors of ``channels``.
         beta_over_alpha: weight of inverse reuse over that of a MAC (thesis model).
         group_overhead_s: seconds per group (physical model); 0: none is known.
+        power_cap_w: power limit (physical model and knee); None: none is counted.
 
     Raises:
-        EnergyBenchError: a size is not positive, or a group size does not divide the channels.
+        EnergyBenchError: a size is not positive, a group size does not divide the channels, or nothing is left of the
+            power cap for work.
         MachineError: the machine has no peak for ``dtype``.
     """
     rate_dtype(machine, dtype)
     need_energy(machine)
+    refuse_starving(machine, power_cap_w)
     feasible = _feasible(channels, group_sizes, (size, kernel, batch))
     shape = GroupedShape(channels, size, kernel, batch, dtype)
     return GroupSizeAnswer(
@@ -116,9 +120,9 @@ def group_size_models(
         reuse=tuple(shape.reuse(G) for G in feasible),
         thesis=thesis_model(shape, feasible, beta_over_alpha),
         physical=physical_model(
-            shape, feasible, machine, GroupedKernel(tensor_lanes(machine, dtype), group_overhead_s)
+            shape, feasible, machine, GroupedKernel(tensor_lanes(machine, dtype), group_overhead_s, power_cap_w)
         ),
-        knee=knee_model(shape, feasible, machine),
+        knee=knee_model(shape, feasible, machine, power_cap_w),
     )
 
 

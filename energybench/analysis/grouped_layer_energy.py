@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from scipy.optimize import minimize_scalar
 
-from energybench.analysis.group_energy import quantised, tensor_lanes
+from energybench.analysis.group_energy import quantised, refuse_starving, tensor_lanes
 from energybench.analysis.network_shapes import NetworkLayer
 from energybench.errors import EnergyBenchError
 from energybench.machine import EnergySplit, Machine, need_energy, peak_for, rate_dtype
@@ -48,12 +48,7 @@ class Setting:
         need_energy(self.machine)
         if self.batch < 1:
             raise EnergyBenchError(f"batch must be at least 1, got {self.batch}", where="model group-size")
-        if self.power_cap_w is not None and self.power_cap_w <= self.machine.static_w:
-            raise EnergyBenchError(
-                f"a power cap of {self.power_cap_w:g} W is not above the static power of {self.machine.static_w:g} W",
-                where="model group-size",
-                why="no power is left for work, so nothing would ever end",
-            )
+        refuse_starving(self.machine, self.power_cap_w)
 
     @property
     def lanes(self) -> int:

@@ -274,18 +274,19 @@ def _physical(network: GroupedNetwork, setting: Setting, sizes: Sequence[Allocat
 def _knee(network: GroupedNetwork, setting: Setting) -> Optimum:
     first = network.layers[0]
     shape = GroupedShape(first.channels, first.size, first.kernel_size, setting.batch, setting.dtype)
-    at = knee(shape, setting.machine)
+    at = knee(shape, setting.machine, setting.power_cap_w)
     knees = [layer_knee(layer, setting) for layer in network.layers]
     below = [G for G in network.group_sizes if at >= G]
-    warnings = [f"at this batch the layers' own knees run from {_words(min(knees))} to {_words(max(knees))}"]
+    ends = dict.fromkeys(map(_words, (min(knees), max(knees))))
+    warnings = [f"at this batch the layers' own knees: {' to '.join(ends)}"]
     native = rate_dtype(setting.machine, setting.dtype)
     if native != setting.dtype:
         warnings.append(f"{setting.machine.name} has no peak for {setting.dtype}: that of {native} is used")
     return Optimum(
         name="knee",
         minimises="time per MAC: up to the knee more arithmetic costs no time, because memory is the bound",
-        continuous=at,
-        reason="",
+        continuous=at or None,
+        reason="" if at else "moving the bytes alone takes all the power that the cap leaves",
         choice=below[-1] if below else network.group_sizes[0],
         warnings=tuple(warnings),
     )

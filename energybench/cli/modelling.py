@@ -23,7 +23,7 @@ def model() -> None:
 @click.option("--dtype", default="float32", show_default=True)
 @click.option("--machine", required=True, help="Machine sheet (energybench machines).")
 @click.option("--group-overhead", metavar="TIME", help="Time each group costs, e.g. 10ns; default: none is known.")
-@click.option("--power-cap", type=click.FloatRange(1), metavar="W", help="Power limit below the sheet's (networks).")
+@click.option("--power-cap", type=click.FloatRange(1), metavar="W", help="Power limit to count; default: none.")
 def group_size(
     channels: int | None, size: int | None, kernel: int, network: str | None, power_cap: float | None, **options: Any
 ) -> None:
@@ -35,7 +35,7 @@ def group_size(
     elif channels is None or size is None:
         raise click.UsageError("give --channels and --size of a layer, or --network")
     else:
-        lines = group_size_lines(channels=channels, size=size, kernel=kernel, **options)
+        lines = group_size_lines(channels=channels, size=size, kernel=kernel, power_cap_w=power_cap, **options)
     click.echo("\n".join(lines))
 
 

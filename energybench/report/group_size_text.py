@@ -84,10 +84,11 @@ def _layer_lines(layers: Sequence[LayerOptima]) -> Iterator[str]:
         f"{'relative':>9}"
     )
     for x in layers:
-        at = "memory" if math.isinf(x.knee) else f"{x.knee:.2f}"
+        at = "memory" if math.isinf(x.knee) else f"{x.knee:.2f}" if x.knee else "-"
+        below = x.knee_choice if x.knee else "-"
         yield (
             f"{x.layer.channels:6} {x.layer.size:5} {x.layer.stride:6} {x.layer.repeat:6} {at:>8} {x.thesis_choice:7} "
-            f"{x.physical_choice:9} {x.knee_choice:8} {x.relative_group_size:9.3f}"
+            f"{x.physical_choice:9} {below:>8} {x.relative_group_size:9.3f}"
         )
 
 
