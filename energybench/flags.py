@@ -166,8 +166,8 @@ FLAGS: dict[str, Flag] = {
         Flag(
             "unknown-operators",
             "?",
-            "MACs and bytes of some operators are not known",
-            "add their cost to energybench/cost.py",
+            "MACs of some operators are not known, so nothing per MAC and no roof is given",
+            "state their cost with energybench.kernel_cost",
         ),
         Flag(
             "compile-epilogues",

@@ -139,6 +139,8 @@ def study_lines(study: Study, station: Station) -> Iterator[str]:
             same = first.setdefault(plan_of_case.work, variant)
             shared = "" if same == variant else f"   (the same work as {same})"
             yield f"  {variant:24} {plan_of_case.macs:16,} MACs {plan_of_case.compulsory_bytes:14,} bytes{shared}"
+            if plan_of_case.unknown and same == variant:
+                yield f"    not counted: {', '.join(plan_of_case.unknown)}"
     if study.skipped:
         yield ""
         yield f"skipped: {len(study.skipped)}"

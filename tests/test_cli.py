@@ -190,6 +190,14 @@ def test_the_model_prints_every_named_model_with_its_choice(typed):
     assert "7,225,344" in text
 
 
+def test_a_machine_sheet_is_told_with_the_source_of_every_number(typed):
+    text = typed("machines", "show", "h200").stdout
+    assert "bandwidth_bytes_per_s  4.800 TB/s" in text
+    assert "data sheet" in text
+    assert "206.1" in text  # 989.4 TFLOP/s over 4.8 TB/s
+    assert max(map(len, text.splitlines())) <= 96
+
+
 def test_environment_variables_name_options(typed, tmp_path, monkeypatch):
     (tmp_path / "small.yaml").write_text(GOOD)
     monkeypatch.setenv("ENERGYBENCH_RUN_DEVICE", "sim:a100-sxm4-80gb")

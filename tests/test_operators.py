@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from quiet import SMALL, Remembering
+from quiet import SMALL, Remembering, measured
 
+from energybench.analysis.summary import summarize
 from energybench.devices.cpu import CpuDevice
 from energybench.devices.profiling import Call, ProfiledOperator, called_operators, profile_operators
 from energybench.devices.simulated import SimulatedDevice
@@ -206,3 +207,33 @@ def test_on_a_gpu_every_convolution_gets_the_time_and_name_of_its_kernels():
     convolutions = [r for r in times.records if r.name == "conv2d"]
     assert all(r.kernel and 1e-7 < r.measured_s < 1e-2 for r in convolutions)
     assert sum(r.measured_s for r in times.records) < 3 * prepared.iteration_s
+
+
+SPECTRUM = """
+name: spectrum
+about: An operator that nobody has counted
+baseline: convolution
+variants:
+  convolution: {layer: "torch.nn:Conv2d", args: {in_channels: 3, out_channels: 3, kernel_size: 3}}
+  spectrum: {layer: "spectra:Spectrum", args: {}}
+input: [2, 3, 32, 32]
+axes: {dtype: [float32]}
+"""
+
+
+def test_a_case_with_uncounted_work_has_no_number_per_mac_and_no_roof(tmp_path):
+    plugin = tmp_path / "spectra.py"
+    plugin.write_text(
+        "import torch\n"
+        "class Spectrum(torch.nn.Conv2d):\n"
+        "    def __init__(self):\n        super().__init__(3, 3, 3)\n"
+        "    def forward(self, x):\n        return torch.fft.rfft(super().forward(x)).real\n"
+    )
+    folder, study = measured(tmp_path, SPECTRUM, quick=True, plugins=(str(plugin),))
+    rows = summarize(folder).cases.set_index("variant")
+    assert any("fft" in name for plan in study.cases for name in plan.unknown)
+    assert "unknown-operators" in rows.loc["spectrum", "flags"].split()
+    untold = ["energy_per_mac_j", "efficiency", "attainable_latency_s", "predicted_energy_per_inference_j"]
+    assert rows.loc["spectrum", untold].isna().all()
+    assert rows.loc["convolution", untold].notna().all()
+    assert rows["energy_per_inference_j"].notna().all()

@@ -94,9 +94,10 @@ def counted(book: Book, case: CaseRecord) -> Row:
 
 
 def modelled(book: Book, case: CaseRecord) -> Row:
-    """What the machine sheet says of one iteration; nothing without a sheet, or without its rates."""
+    """What the machine sheet says of one iteration; nothing without a sheet or its rates, or with uncounted work."""
     operators = book.operators.get(case.work, [])
-    if book.machine is None or not operators or missing_rate(operators, book.machine):
+    uncounted = not operators or case.unknown_operators
+    if book.machine is None or uncounted or missing_rate(operators, book.machine):
         return {}
     machine = book.machine
     return {
@@ -117,7 +118,7 @@ def energy_columns(book: Book, case: CaseRecord, energy: Interval | None, latenc
         "energy_per_inference_j": per_iteration / case.batch,
         "energy_gain_uncertainty": GAIN_UNCERTAINTY if book.run.origin == "measured" else 0.0,
         "power_w": per_iteration / latency.estimate,
-        "energy_per_mac_j": per_iteration / case.macs if case.macs else None,
+        "energy_per_mac_j": per_iteration / case.macs if case.macs and not case.unknown_operators else None,
         "inferences_per_j": case.batch / per_iteration,
         "relative_halfwidth": finite(energy.relative_halfwidth),
     }

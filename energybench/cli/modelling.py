@@ -73,11 +73,21 @@ def predict(suite: str, machine: str, efficiency: str | None, output: Path | Non
 @click.group(invoke_without_command=True)
 @click.pass_context
 def machines(context: click.Context) -> None:
-    """The machine sheets: peaks, bandwidth and power of each; `machines measure` makes one of a device."""
+    """The machine sheets: peaks, bandwidth, power; `show` tells one whole, `measure` makes one of a device."""
     if context.invoked_subcommand is None:
         from energybench.listing import machine_lines
 
         click.echo("\n".join(machine_lines()))
+
+
+@machines.command("show")
+@click.argument("name")
+def show_machine(name: str) -> None:
+    """Every number of a sheet (a name, or a .yaml file) with its source and what is doubtful about it."""
+    from energybench.machine import load_machine
+    from energybench.report.machine_text import machine_sheet_lines
+
+    click.echo("\n".join(machine_sheet_lines(load_machine(name))))
 
 
 @machines.command("measure")

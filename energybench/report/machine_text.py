@@ -1,18 +1,22 @@
-"""How is a measured machine told? Plain lines: every number with its interval, beside the shipped sheet's.
+"""How is a machine told? Plain lines: every number with its source, or, where it was measured, with its interval.
 
 What is not measured is named, and nothing is assumed.
 """
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
 from energybench.analysis.measured_machine import MeasuredMachine, SheetNumber, sheet_number
+from energybench.machine import Machine, machine_to_dict
 from energybench.report.quantities import quantity
 
 UNITS = {
     "peak_flops_per_s": "FLOP/s",
     "bandwidth_bytes_per_s": "B/s",
+    "l2_bytes": "B",
+    "l2_bandwidth_bytes_per_s": "B/s",
     "tdp_w": "W",
     "idle_w": "W",
     "static_w": "W",
@@ -20,6 +24,25 @@ UNITS = {
     "j_per_byte": "J/B",
     "launch_s": "s",
 }
+
+
+def machine_sheet_lines(machine: Machine, width: int = 80) -> Iterator[str]:
+    """Every number of a sheet with its source, and the balances that follow; wrapped to ``width``."""
+    yield f"{machine.title} ({machine.name}, {machine.provenance})"
+    sheet = machine_to_dict(machine)
+    for field in (name for name in UNITS if name in sheet):
+        named = sheet[field].items() if "value" not in sheet[field] else [("", sheet[field])]
+        for dtype, number in named:
+            yield ""
+            yield f"{field}{'.' if dtype else ''}{dtype}  {quantity(number['value'], UNITS[field], 4)}"
+            indent = "  "
+            yield from textwrap.wrap(number["source"], width, initial_indent=indent, subsequent_indent=indent)
+    yield ""
+    yield "balance: FLOPs a byte at which arithmetic and memory take equally long, and equally many joules"
+    for dtype, peak in machine.peak_flops_per_s.items():
+        in_time = f"{peak / machine.bandwidth_bytes_per_s:.4g}"
+        in_joules = f"{machine.j_per_byte / machine.j_per_flop[dtype]:.4g}" if machine.has_energy else "-"
+        yield f"  {dtype:10} {in_time:>8} {in_joules:>8}"
 
 
 def measured_machine_lines(measured: MeasuredMachine) -> Iterator[str]:
