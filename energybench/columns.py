@@ -98,8 +98,10 @@ RESULTS: tuple[Column, ...] = (
     Column("power_cap_share", "", "share of the windows' time held at the power limit", "measured"),
     Column("counter_vs_integral", "", "counter joules over integrated power readings - 1", "measured"),
     Column("drift", "", "second half of a window over its first - 1, power or time, the larger; median", "measured"),
-    Column("repeated_windows", "", "windows that drifted, were measured again and count in nothing", "measured"),
+    Column("repeated_windows", "", "windows that were measured again (drift, a jump); count in nothing", "measured"),
     Column("repeat_shift", "", "mean with the windows that were measured again over the mean without - 1", "measured"),
+    Column("excluded_windows", "", "windows whose joules are left out because the counter jumped in them", "measured"),
+    Column("excluded_shift", "", "mean joules with the windows left out over the mean without - 1", "measured"),
     Column("event_vs_host", "", "loop time by the device's events over the host's clock - 1; median", "measured"),
     Column("recompilations", "", "graphs that torch.compile made during the windows", "counted"),
     Column(

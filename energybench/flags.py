@@ -43,8 +43,16 @@ FLAGS: dict[str, Flag] = {
         Flag(
             "repeated",
             "r",
-            "over a quarter of the windows drifted and were measured again; repeat_shift says what that changed",
+            "over a quarter of the windows drifted or saw the counter jump, and were measured again; repeat_shift says "
+            "what that changed",
             "warm up longer; check cooling and other load",
+        ),
+        Flag(
+            "counter-jump",
+            "J",
+            "the energy counter jumped in some windows; their joules are left out: repeat_shift and excluded_shift say "
+            "what they would have changed",
+            "energybench doctor; a newer driver",
         ),
         Flag(
             "clocks-differ",

@@ -10,6 +10,8 @@ POWER_INSTANT = "power_instant_w"
 POWER_AVERAGE = "power_average_w"
 POWER_KINDS = (POWER_INSTANT, POWER, POWER_AVERAGE)
 """Power kinds, the one to be preferred first."""
+WENT_BACK = "went back"
+"""What is wrong with a counter's value below the one before it: no reading, and its window is not to be trusted."""
 
 
 class Reading(NamedTuple):

@@ -1,8 +1,8 @@
 """How is one window measured, and when is it measured again?
 
-A window whose halves differ by more than chance says that the board was not steady: it is measured again, in its own
-place in the block, at most a few times. The last one counts, whatever it says; those before it stay in the record, and
-the one after them says why.
+A window whose halves differ by more than chance says that the board was not steady, one with a rise out of place that
+its counter jumped: it is measured again, in its own place in the block, at most a few times. The last one counts,
+whatever it says of drift; those before it stay in the record, and the one after them says why.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from energybench.analysis.guards import longest_safe_iteration_s, part_time_stream
 from energybench.analysis.joules import WindowJoules, window_joules
+from energybench.analysis.jumps import jump_words
 from energybench.analysis.stationarity import drift_words
 from energybench.bench import Bench, Comparison, append, append_failure, board_now, poll_to_update, poll_window
 from energybench.devices import Prepared, Stamp
@@ -45,7 +46,7 @@ def measured_window(bench: Bench, comparison: Comparison, work: Prepared, block:
         except CaseError as error:
             append_failure(bench, comparison, work.plan, error)
             return False
-        because = _why_again(bench, work, found)
+        because = _why_again(bench, work, found, bench.windows_of(comparison, work.plan.work))
         if not because or (bench.deadline_s is not None and bench.device.clock.now_s() > bench.deadline_s):
             break
     bench.windows_of(comparison, work.plan.work).append(found)
@@ -113,12 +114,15 @@ def _recorded(bench: Bench, work: Prepared, place: WindowRecord) -> WindowJoules
     return found
 
 
-def _why_again(bench: Bench, work: Prepared, found: WindowJoules) -> str:
+def _why_again(bench: Bench, work: Prepared, found: WindowJoules, earlier: Sequence[WindowJoules]) -> str:
     """Why a window has to be measured again; empty where it need not.
 
+    For a jump of the counter, which its ticks show beside those of the ``earlier`` windows of the same work; for drift.
     Not for speed on the CPU: its other work comes and goes, and measuring again would not cure that. Not for power that
     a part-time sensor sees through a slowly moving phase: other phases are what helps.
     """
+    if jump := jump_words([*earlier, found])[-1]:
+        return f"the energy counter jumped in the window before it: {jump}"
     cured = {"latency-drift", "power-drift"} & set(found.flags)
     if bench.device.facts.name == "cpu":
         cured.discard("latency-drift")

@@ -45,6 +45,8 @@ def case_row(book: Book, case: CaseRecord) -> Row:
         "drift": measured.drift(),
         "repeated_windows": len(measured.repeated),
         "repeat_shift": measured.repeat_shift(),
+        "excluded_windows": len(measured.excluded),
+        "excluded_shift": measured.excluded_shift(),
         "event_vs_host": measured.clocks_differ(),
         "recompilations": sum(w.record.recompilations for w in measured.windows),
         "host_bound_share": host_bound_share(measured.latency) if measured.latency else None,

@@ -14,12 +14,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from energybench.analysis.guards import part_time_stream
 from energybench.analysis.rhythm import Rhythm
+from energybench.analysis.rises import NO_RISES, Rises, rises_of
 from energybench.analysis.stationarity import Halves, power_halves, speed_halves
 from energybench.analysis.stretches import (
     EDGE_LIMIT,
     MIN_READINGS,
     counter_stretch,
+    interior_ticks,
     power_stretch,
     skip_s,
     ticks_of,
@@ -42,7 +45,7 @@ class WindowJoules:
 
     ``loop_latency_s`` is known for every window that ran, with or without a meter. ``speed`` and ``power`` compare the
     window's halves, where enough was seen. ``unaligned_w`` is what the counter would have said if it were read at the
-    loop's ends and not at its ticks.
+    loop's ends and not at its ticks. ``rises``: of its counter, to find jumps by.
     """
 
     loop_latency_s: float
@@ -58,6 +61,7 @@ class WindowJoules:
     speed: Halves | None = None
     power: Halves | None = None
     unaligned_w: float | None = None
+    rises: Rises = NO_RISES
 
     @property
     def drift(self) -> float | None:
@@ -103,7 +107,16 @@ def window_joules(
         speed=speed,
         power=power,
         unaligned_w=unaligned_power_w(window, readings) if counter else None,
+        rises=_rises(window, readings, sensor, latency_s) if counter and sensor else NO_RISES,
     )
+
+
+def _rises(window: WindowRecord, readings: Sequence[Reading], sensor: SensorProfile, latency_s: float) -> Rises:
+    if sensor.counter is None:
+        return NO_RISES
+    part_time = part_time_stream(sensor, ENERGY)
+    span_s = part_time.span_s if part_time else sensor.counter.tick_s
+    return rises_of(interior_ticks(window, readings, sensor), sensor.counter.tick_s, span_s, latency_s)
 
 
 def loop_latency_s(window: WindowRecord, start_s: float, stop_s: float) -> float:

@@ -6,7 +6,7 @@ import math
 import statistics as stdlib_statistics
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from energybench.analysis.guards import (
     ObserverEffect,
@@ -17,8 +17,10 @@ from energybench.analysis.guards import (
     reading_health,
 )
 from energybench.analysis.joules import WindowJoules, loop_latency_s, mean_power_w, window_joules
+from energybench.analysis.jumps import jumps
 from energybench.analysis.phases import phases_of
 from energybench.analysis.rhythm import Rhythm, fit_rhythm, in_spans
+from energybench.analysis.rises import out_of_place
 from energybench.analysis.statistics import log_interval
 from energybench.analysis.stretches import skip_s, ticks_of
 from energybench.errors import RunFolderError
@@ -54,6 +56,7 @@ class Measured:
         error: why it failed or could not run here, if so and not measured since.
         skipped: whether that was for want of something the device does not have.
         distrust: why its joules must not be printed; empty where they may be.
+        jumped: windows in which the counter jumped, counting or repeated: number -> why. Their joules count in nothing.
     """
 
     windows: list[MeasuredWindow] = field(default_factory=list)
@@ -62,6 +65,7 @@ class Measured:
     error: str = ""
     skipped: bool = False
     distrust: str = ""
+    jumped: dict[int, str] = field(default_factory=dict)
 
     @property
     def energy_by_block(self) -> dict[int, float]:
@@ -73,18 +77,18 @@ class Measured:
         if self.distrust:
             return {}
         found = [w for w in self.windows if w.joules.energy_per_iteration_j is not None]
-        jumped = self.jumped
-        counted = [w for w in found if w.joules.estimator == "counter" and w not in jumped]
+        counted = [w for w in found if w.joules.estimator == "counter" and w.record.number not in self.jumped]
         read = [w for w in found if w.joules.estimator != "counter"]
         return {w.record.block: w.joules.energy_per_iteration_j or 0.0 for w in counted or read}
 
     @property
-    def jumped(self) -> list[MeasuredWindow]:
-        """Windows in which counter and integrated power are at odds as in none of the others: the counter jumped."""
-        usual = self.counter_vs_integral()
-        ratios = [(w, w.joules.counter_vs_integral) for w in self.windows]
-        known = [(w, 1 + ratio) for w, ratio in ratios if ratio is not None and usual is not None]
-        return [w for w, ratio in known if abs(ratio / (1 + (usual or 0.0)) - 1) > COUNTER_FAILS]
+    def excluded(self) -> list[MeasuredWindow]:
+        """Windows whose joules are left out because the counter jumped in them, and that were not measured again."""
+        return [w for w in self.windows if w.record.number in self.jumped]
+
+    def jump_flags(self, window: MeasuredWindow) -> tuple[str, ...]:
+        """``counter-jump`` for a window in which the counter jumped."""
+        return ("counter-jump",) if window.record.number in self.jumped else ()
 
     @property
     def latency_by_block(self) -> dict[int, float]:
@@ -135,16 +139,20 @@ class Measured:
 
     def repeat_shift(self) -> float | None:
         """By how much the mean would differ if the windows that were measured again counted, too; joules, else time."""
+        return self._shift([w for w, _ in self.repeated])
+
+    def excluded_shift(self) -> float | None:
+        """By how much mean joules would differ if the windows that are left out counted, too; None without joules."""
+        return self._shift(self.excluded) if self.energy_by_block else None
+
+    def _shift(self, left_out: Sequence[MeasuredWindow]) -> float | None:
         if not self.windows:
             return None
-        counting = [w.joules for w in self.windows]
-        replaced = [w.joules for w, _ in self.repeated]
-        with_joules = bool(self.energy_by_block)
-        kept, left = (
-            [v for j in found if (v := j.energy_per_iteration_j if with_joules else j.loop_latency_s) is not None]
-            for found in (counting, replaced)
-        )
-        return log_interval(kept + left).estimate / log_interval(kept).estimate - 1 if kept else None
+        energies = list(self.energy_by_block.values())
+        kept = energies or list(self.latency_by_block.values())
+        others = [w.joules.energy_per_iteration_j if energies else w.joules.loop_latency_s for w in left_out]
+        together = kept + [value for value in others if value is not None]
+        return log_interval(together).estimate / log_interval(kept).estimate - 1
 
     def clocks_differ(self) -> float | None:
         """Median over the windows of event time over host time - 1; None where the host never saw the end."""
@@ -211,6 +219,8 @@ def measured_works(run: Run) -> dict[tuple[str, str], Measured]:
             measured.error = ""
     for (_, work), measured in found.items():
         measured.latency = passes.get(work)
+        everything = [*measured.windows, *(window for window, _ in measured.repeated)]
+        measured.jumped = jumps([(window.record, window.joules) for window in everything])
     return found
 
 
@@ -290,15 +300,16 @@ def observer_of(run: Run) -> ObserverEffect | None:
 def idle_of(run: Run) -> Idle | None:
     """Active idle, from the same estimator as the windows; None where it was not measured."""
     sensor = sensor_of(run)
+    windows = [window for window in run.windows if window.kind == "idle"]
+    readings = [sound_readings(run, window)[1] for window in windows]
+    found = [window_joules(window, seen, sensor) for window, seen in zip(windows, readings, strict=True)]
+    # A board at rest has no iterations, whose phases could set its rises apart.
+    jumped = out_of_place([replace(joules.rises, blur=0.0) for joules in found])
     powers: list[float] = []
     unsettled = False
-    for window in run.windows:
-        if window.kind != "idle":
-            continue
-        _, readings = sound_readings(run, window)
-        found = window_joules(window, readings, sensor)
-        power_w = found.power_w or mean_power_w(readings, window.start_s, window.stop_s)
-        if power_w is not None:
+    for window, seen, joules, jump in zip(windows, readings, found, jumped, strict=True):
+        power_w = joules.power_w or mean_power_w(seen, window.start_s, window.stop_s)
+        if power_w is not None and not jump:
             powers.append(power_w)
             unsettled |= "idle-unsettled" in window.flags
     if not powers:

@@ -58,6 +58,7 @@ def _of_the_windows(book: Book, measured: Measured) -> dict[str, bool]:
         "drift": total > 0 and drifting > DRIFTING_SHARE * total,
         "repeated": len(measured.repeated) > DRIFTING_SHARE * total,
         "counter-stale": counts["counter-stale"] > 0,
+        "counter-jump": bool(measured.jumped),
         "meter-faults": bool(measured.jumped) or any(sum(w.record.faults.values()) for w in measured.windows),
         "below-floor": any("floor" in w.joules.reason for w in measured.windows),
         "eager": on_cuda and any(w.record.launch == "eager" for w in measured.windows),

@@ -79,8 +79,7 @@ def counter_stretch(
     """
     if sensor.counter is None:
         return None
-    begin_s, end_s = _interior(window, sensor)
-    ticks = [t for t in ticks_of(readings) if begin_s <= t.before_s and t.after_s <= end_s]
+    ticks = interior_ticks(window, readings, sensor)
     if len(ticks) < 2:
         return None
     first, last = sharp_ends(ticks)
@@ -138,6 +137,12 @@ def ticks_of(readings: Sequence[Reading]) -> list[Tick]:
             found.append(Tick(last.time_s - 0.5 * last.call_s, r.time_s + 0.5 * r.call_s, r.value))
         last = r
     return found
+
+
+def interior_ticks(window: WindowRecord, readings: Sequence[Reading], sensor: SensorProfile) -> list[Tick]:
+    """The counter's ticks inside the loop, from when the sensor speaks of the loop alone."""
+    begin_s, end_s = _interior(window, sensor)
+    return [t for t in ticks_of(readings) if begin_s <= t.before_s and t.after_s <= end_s]
 
 
 def standing_values(

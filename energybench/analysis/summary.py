@@ -146,8 +146,8 @@ def _window_rows(book: Book) -> list[Row]:
             "estimator": w.joules.estimator,
             "temperature_c": w.record.after.temperature_c if w.record.after else None,
             "sm_clock_hz": w.record.after.sm_clock_hz if w.record.after else None,
-            "flags": " ".join(sorted({*w.record.flags, *w.joules.flags})),
-            "reason": w.joules.reason,
+            "flags": " ".join(sorted({*w.record.flags, *w.joules.flags, *measured.jump_flags(w)})),
+            "reason": w.joules.reason or measured.jumped.get(w.record.number, ""),
         }
         for measured in book.measured.values()
         for w in measured.windows

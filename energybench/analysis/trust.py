@@ -23,6 +23,8 @@ def distrust(measured: Measured, run_flags: Collection[str], *, on_cpu: bool) ->
     disagreement = measured.counter_vs_integral()
     if disagreement is not None and abs(disagreement) > COUNTER_FAILS:
         return "energy counter and integrated power differ by over 10 %; see energybench doctor"
+    if measured.excluded and not measured.energy_by_block:
+        return "the energy counter jumped in every window; see energybench doctor"
     if throttle_verdict(measured.throttle_share()) == "fails":
         return "heat or hardware slowed the clocks for over 1 % of the time; improve cooling, then measure again"
     if not on_cpu and max(measured.stale_share() or 0.0, measured.impossible_share() or 0.0) > UNTRUSTED_SHARE:

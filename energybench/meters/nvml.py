@@ -28,7 +28,7 @@ from energybench.meters.nvml_board import (
     start_nvml,
 )
 from energybench.meters.sharing import power_smoothing, why_no_energy
-from energybench.readings import ENERGY, POWER, POWER_AVERAGE, POWER_INSTANT, Reading
+from energybench.readings import ENERGY, POWER, POWER_AVERAGE, POWER_INSTANT, WENT_BACK, Reading
 
 _FIELD_ENERGY, _FIELD_AVERAGE, _FIELD_INSTANT = 83, 185, 186  # NVML_FI_DEV_..., nvml.h
 _BOARD_SCOPE, _MODULE_SCOPE = 0, 1  # NVML_POWER_SCOPE_GPU and _MODULE, nvml.h
@@ -40,7 +40,6 @@ _PROBE_TRIES, _PROBE_PAUSE_S = 5, 0.15  # fast polling has shown single zeros (z
 
 _NOT_ABOVE_0 = "not above 0"
 _ABOVE_LIMIT = f"above {_POSSIBLE_LIMITS:g} x the enforced power limit"
-_WENT_BACK = "went back"
 
 
 @dataclass(eq=False)
@@ -227,7 +226,7 @@ class NvmlMeter:
         if value <= 0:
             return _NOT_ABOVE_0
         if source.kind == ENERGY and value < source.last:
-            return _WENT_BACK
+            return WENT_BACK
         if source.kind != ENERGY and self._limit_w and value > _POSSIBLE_LIMITS * self._limit_w:
             return _ABOVE_LIMIT
         return Reading(start_s + 0.5 * call_s, source.kind, value, native_s, call_s)

@@ -15,6 +15,7 @@ def guard_words(summary: Summary) -> Iterator[str]:
     """What is known of settling, drifting windows, the two clocks and the host's share, a sentence each."""
     yield from _settling(summary)
     yield from _repeats(summary)
+    yield from _excluded(summary)
     yield from _alias(summary)
     yield from _clocks(summary)
     yield from _host(summary)
@@ -40,9 +41,20 @@ def _repeats(summary: Summary) -> Iterator[str]:
         return
     most = summary.cases["repeat_shift"].abs().max()
     yield (
-        f"{again} windows drifted from their first half to their second and were measured again; they count "
-        f"in nothing. Counting them, too, would change no mean by more than {digits(100 * most, 2)} %."
+        f"{again} windows drifted from their first half to their second, or the energy counter jumped in them; they "
+        f"were measured again and count in nothing. Counting them, too, would change no mean by more than "
+        f"{digits(100 * most, 2)} %."
     )
+
+
+def _excluded(summary: Summary) -> Iterator[str]:
+    jumped = int(summary.cases["excluded_windows"].sum())
+    if jumped:
+        most = summary.cases["excluded_shift"].abs().max()
+        yield (
+            f"In {jumped} windows the energy counter jumped; their joules are left out, their times are not. Counting "
+            f"them, too, would change a mean by up to {digits(100 * most, 2)} %."
+        )
 
 
 def _alias(summary: Summary) -> Iterator[str]:
