@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
 import platform
 import sys
@@ -14,7 +15,15 @@ import torch
 from energybench.clock import Clock, RealClock
 from energybench.devices import DeviceFacts, LatencySamples, Prepared, Stamp
 from energybench.errors import CaseError, one_line
-from energybench.workload import Built, WorkPlan, build, check_outputs, disagreement
+from energybench.workload import (
+    Built,
+    WorkPlan,
+    build,
+    check_compiled,
+    check_outputs,
+    compiled_graphs,
+    disagreement,
+)
 
 CHUNK_S = 2e-3
 """A stamp is taken about this often: often enough for edges, seldom enough to cost nothing."""
@@ -60,7 +69,9 @@ class CpuLoop:
         self._halt = threading.Event()
         self._stamps = [Stamp(clock.now_s(), 0)]
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="energybench-loop", daemon=True)
+        # Newer versions of torch keep its compiler's switches by context, and a new thread begins with an empty one.
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(target=context.run, args=(self._run,), name="energybench-loop", daemon=True)
         self._thread.start()
 
     def feed(self, ahead_s: float) -> None:  # noqa: ARG002  (the protocol's)
@@ -121,9 +132,12 @@ class CpuDevice:
                 plugins=self._plugins,
                 l2_bytes=self.facts.l2_bytes or 0,
             )
+            graphs = compiled_graphs()
             check_outputs(built, plan)
             for i in range(WARM_UP):
                 built.step(i)
+            if plan.case.compile and plan.given is None:
+                check_compiled(built.module, built.step, graphs)
             check_outputs(built, plan)
             warm_s = self.clock.now_s()
             for i in range(WARM_UP):

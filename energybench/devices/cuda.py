@@ -19,7 +19,15 @@ from energybench.clock import RealClock
 from energybench.devices import DeviceFacts, LatencySamples, Prepared
 from energybench.devices.cuda_loop import CudaLoop, CudaPrepared
 from energybench.errors import CaseError, DeviceError, one_line
-from energybench.workload import Built, WorkPlan, build, check_outputs, disagreement
+from energybench.workload import (
+    Built,
+    WorkPlan,
+    build,
+    check_compiled,
+    check_outputs,
+    compiled_graphs,
+    disagreement,
+)
 
 CHUNK_S = 5e-3
 """Length of one replay: 1000 times the launch of a graph, short beside any sensor's refresh."""
@@ -90,10 +98,13 @@ class CudaDevice:
             built = build(plan, self._device, seed=self._seed, plugins=self._plugins, l2_bytes=self.facts.l2_bytes or 0)
             work = CudaPrepared(plan, built, torch.cuda.Stream(self._device))
             work.stream.wait_stream(torch.cuda.current_stream(self._device))
+            graphs = compiled_graphs()
             with torch.cuda.stream(work.stream):
                 check_outputs(built, plan)
                 for i in range(max(WARM_UP, len(built.input_sets))):
                     built.step(i)
+                if plan.case.compile and plan.given is None:
+                    check_compiled(built.module, built.step, graphs)
                 check_outputs(built, plan)
             work.stream.synchronize()
             work.iteration_s = self._timed(work, lambda: built.step(0), WARM_UP) / WARM_UP

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from energybench.workload.build import Built, build, resident_bytes
-from energybench.workload.compilations import compiled_graphs
+from energybench.workload.compilations import check_compiled, compiled_graphs
 from energybench.workload.equivalence import disagreement
 from energybench.workload.outputs import check_outputs
 from energybench.workload.plan import WorkPlan, plan_workload
@@ -12,6 +12,7 @@ __all__ = [
     "Built",
     "WorkPlan",
     "build",
+    "check_compiled",
     "check_outputs",
     "compiled_graphs",
     "disagreement",

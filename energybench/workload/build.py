@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from energybench.errors import CaseError, SuiteError
 from energybench.expand import Case, TensorSpec
 from energybench.workload.aten import tensors_in
+from energybench.workload.compilations import lift_the_limit
 from energybench.workload.formats import encoded
 from energybench.workload.plan import TORCH_DTYPES, Given, WorkPlan, constructed, laid_out, placed
 from energybench.workload.rates import Conditional, arranged, realised
@@ -52,7 +53,8 @@ def build(
     Running statistics of untrained batch norms are set from the first input set, as training would have: otherwise
     activations shrink layer by layer to zeros, and zeros cost less energy than numbers.
 
-    Torch's TF32 flags are set for the process: off for float32, on for tf32.
+    Torch's TF32 flags are set for the process: off for float32, on for tf32. So is, for compiled cases, how many graphs
+    torch.compile keeps of one class.
 
     Args:
         plan: what to build.
@@ -66,6 +68,8 @@ def build(
         UnsupportedError: the device does not have the format of a layer's weights.
     """
     case = plan.case
+    if case.compile:
+        lift_the_limit()
     if plan.given is not None:
         return _as_given(plan.given, case, l2_bytes)
     _set_tf32(case, device)
