@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from energybench.analysis.joules import WindowJoules
-from energybench.devices import Device, Loop
+from energybench.devices import Device, Loop, Prepared, Stamp
 from energybench.errors import CaseError, DeviceLostError, UnsupportedError
 from energybench.journal import BoardRecord, Journal, WindowRecord
 from energybench.meters import Meter, MeterFault
@@ -59,7 +59,10 @@ class Comparison:
 
 @dataclass
 class Bench:
-    """What measuring needs: a device, the meter that watches it, and where the record goes."""
+    """What measuring needs: a device, the meter that watches it, and where the record goes.
+
+    ``kept_s`` of the time before ``deadline_s`` are kept for what still follows the windows.
+    """
 
     device: Device
     meter: Meter
@@ -72,6 +75,7 @@ class Bench:
     session: int = 0
     measuring: str = ""
     deadline_s: float | None = None
+    kept_s: float = 0.0
     settled: bool = False
     idle_before: bool = False
     faults: dict[str, int] = field(default_factory=dict)
@@ -99,6 +103,33 @@ class Bench:
     def metered(self) -> bool:
         """Whether there is anything to read."""
         return bool(self.kinds) and self.sensor is not None
+
+
+@dataclass(frozen=True)
+class Looped:
+    """What a loop that has ended left behind: its stamps, and the readings taken meanwhile."""
+
+    stamps: Sequence[Stamp]
+    readings: list[Reading]
+    gaps: int
+    host_stop_s: float | None
+
+    def written(self, record: WindowRecord) -> WindowRecord:
+        """A record with begin and end of the loop."""
+        ends = (self.stamps[0], self.stamps[-1])
+        update = {"start_s": ends[0].time_s, "stop_s": ends[1].time_s, "stamps": [tuple(stamp) for stamp in ends]}
+        return record.model_copy(update=update)
+
+
+def looped(bench: Bench, work: Prepared, poll: Callable[[Loop, list[Reading]], object]) -> Looped:
+    """Loop a piece of work while ``poll`` keeps it fed and reads the meter into the list it is given."""
+    readings: list[Reading] = []
+    loop = bench.device.loop(work)
+    try:
+        poll(loop, readings)
+    finally:
+        stamps = loop.stop()
+    return Looped(stamps, readings, loop.gaps, loop.host_stop_s)
 
 
 def poll_window(bench: Bench, loop: Loop | None, readings: list[Reading], interior_s: float) -> list[str]:

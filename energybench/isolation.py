@@ -2,7 +2,8 @@
 
 The same command, with a word more, measures one comparison into the run folder and ends with ``GO_ON``; the last one
 finds nothing left and reports. Which piece of work is running stands in a small file that all of them inherit, so that
-the one after a death knows what it was of. The run folder, its lock and the device's lock need not know of any of it.
+the one after a death knows what it was of; so does how much of a budget is spent. The run folder, its lock and the
+device's lock need not know of any of it.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ class Step:
         """How the process before this one died; empty where it did not."""
         return self.said.removeprefix(DIED) if self.said.startswith(DIED) else ""
 
-    def note(self, comparison: str, work: str) -> None:
-        """Write down what is about to run."""
-        text = json.dumps([comparison, work]).encode()
+    def note(self, comparison: str, work: str, *, spent_s: float = 0.0) -> None:
+        """Write down what is about to run, and how much of a budget was spent before it."""
+        text = json.dumps([comparison, work, spent_s]).encode()
         os.pwrite(self.file, text[:NOTE_BYTES].ljust(NOTE_BYTES), 0)
 
     def noted(self) -> tuple[str, str] | None:
@@ -51,8 +52,13 @@ class Step:
         text = os.pread(self.file, NOTE_BYTES, 0)
         if not text:
             return None
-        comparison, work = json.loads(text)
+        comparison, work, _ = json.loads(text)
         return comparison, work
+
+    def spent_s(self) -> float:
+        """Seconds of a budget that the processes before this one have spent."""
+        text = os.pread(self.file, NOTE_BYTES, 0)
+        return float(json.loads(text)[2]) if text else 0.0
 
 
 def supervise(words: Sequence[str], suite: int) -> int:

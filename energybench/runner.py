@@ -6,18 +6,27 @@ asked solely to decide when it may stop.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from energybench.analysis.statistics import log_interval
 from energybench.bench import Bench, Comparison, append, append_failure
+from energybench.deadline import fits, latency_pass_s, left_s, loop_s, windows_s
 from energybench.devices import Prepared
 from energybench.errors import CaseError
 from energybench.journal import WindowRecord
-from energybench.settling import measure_idle, settle
+from energybench.settling import idle_takes_s, measure_idle, settle
 from energybench.window import failures_as_rows, measured_window
 from energybench.workload import WorkPlan, resident_bytes
 
 MEMORY_SHARE = 0.8
+
+REASONS = ("failed", "converged", "windows", "budget")
+"""Why measuring a comparison stops; what a budget cut off is gone on with, so that it outranks the others."""
+
+IDLE_SHARE = 0.25
+"""The last idle measurement has time of its own where a budget has several times as much."""
 
 
 def measure_comparison(bench: Bench, comparison: Comparison, *, last: bool = False) -> str:
@@ -29,23 +38,26 @@ def measure_comparison(bench: Bench, comparison: Comparison, *, last: bool = Fal
         last: whether idle is to be measured once more at the end.
 
     Returns:
-        Why it stopped: ``converged``, ``windows``, ``budget`` or ``failed``.
+        Why it stopped: the last of :data:`REASONS` that holds for any of its sub-blocks.
     """
-    stopped = "failed"
     bench.measuring = comparison.id
-    for works in _that_fit_together(bench, comparison):
+    groups = _that_fit_together(bench, comparison)
+    stopped = [REASONS[0]]
+    for works in groups:
+        if not fits(bench, bench.plan.loop_s):
+            stopped.append("budget")
+            break
         held = [p for work in works if (p := _prepared(bench, comparison, work)) is not None]
         try:
-            settled = _settled(bench, comparison, held)
-            prepared = [work for work in settled if _fit_to_run(bench, comparison, work)]
-            if prepared:
-                stopped = _blocks(bench, comparison, prepared)
-                if last:
-                    measure_idle(bench, comparison)
+            if prepared := _fit_to_run(bench, comparison, held):
+                final = last and works is groups[-1]
+                stopped.append(_blocks(bench, comparison, prepared, final=final))
+                if final:
+                    measure_idle(bench, comparison, left_s(bench))
         finally:
             for work in held:
                 bench.device.release(work)
-    return stopped
+    return max(stopped, key=REASONS.index)
 
 
 def _that_fit_together(bench: Bench, comparison: Comparison) -> list[tuple[WorkPlan, ...]]:
@@ -92,24 +104,29 @@ def _prepared(bench: Bench, comparison: Comparison, work: WorkPlan) -> Prepared 
     return prepared
 
 
-def _settled(bench: Bench, comparison: Comparison, prepared: Sequence[Prepared]) -> list[Prepared]:
-    """Settle on the first work that loops; those that do not are rows."""
-    working = list(prepared)
+def _fit_to_run(bench: Bench, comparison: Comparison, held: Sequence[Prepared]) -> list[Prepared]:
+    """The works that run: settled on the first that loops, each with its latency pass; the others are rows."""
+    working = list(held)
     while working:
-        try:
-            with failures_as_rows():
-                settle(bench, comparison, working[0])
+        keep_s = windows_s(bench, working) + sum(latency_pass_s(bench, work) for work in working)
+        if _runs(bench, comparison, working[0], partial(settle, bench, comparison, keep_s=keep_s)):
             break
-        except CaseError as error:
-            append_failure(bench, comparison, working.pop(0).plan, error)
-    return working
+        del working[0]
+    windows = windows_s(bench, working)
+    return [
+        work
+        for work in working
+        # Without the time for it the pass follows the windows, as far as there is time then.
+        if latency_pass_s(bench, work) + windows > left_s(bench)
+        or _runs(bench, comparison, work, partial(_latency_pass, bench, comparison))
+    ]
 
 
-def _fit_to_run(bench: Bench, comparison: Comparison, work: Prepared) -> bool:
-    """Whether a piece of work runs at all: its latency pass, which also finds out what fails only when it runs."""
+def _runs(bench: Bench, comparison: Comparison, work: Prepared, run: Callable[[Prepared], None]) -> bool:
+    """Whether a piece of work runs without failing; a failure is written down."""
     try:
         with failures_as_rows():
-            _latency_pass(bench, comparison, work)
+            run(work)
     except CaseError as error:
         append_failure(bench, comparison, work.plan, error)
         return False
@@ -142,37 +159,90 @@ def _latency_pass(bench: Bench, comparison: Comparison, work: Prepared) -> None:
     )
 
 
-def _blocks(bench: Bench, comparison: Comparison, prepared: list[Prepared]) -> str:
+def _blocks(bench: Bench, comparison: Comparison, prepared: list[Prepared], *, final: bool) -> str:
     """Mirrored pairs of blocks until every work is precise enough, or a limit is met."""
-    plan, journal = bench.plan, bench.journal
-    mine = [w for w in journal.windows if w.kind == "window" and w.comparison == comparison.id]
+    active = {work.plan.work: work for work in prepared}
+    bench.kept_s = _kept_for_idle_s(bench, prepared) if final else 0.0
+    stopped = ""
+    block = _next_block(bench, comparison)
+    while active and not stopped:
+        chosen = _chosen(bench, comparison, active)
+        if not chosen:
+            stopped = "converged" if all(_precise(bench, comparison, work) for work in active) else "windows"
+        elif not _time_for_a_pair(bench, comparison, [active[work] for work in chosen]):
+            stopped = "budget"
+        else:
+            stopped = _pair(bench, comparison, active, chosen, block)
+        block += 2
+    bench.kept_s = 0.0
+    for work in active.values():
+        if latency_pass_s(bench, work) <= left_s(bench):
+            _runs(bench, comparison, work, partial(_latency_pass, bench, comparison))
+    return stopped or "failed"
+
+
+def _kept_for_idle_s(bench: Bench, works: Sequence[Prepared]) -> float:
+    """Time of a budget that the last idle measurement has for itself: none where windows need it more."""
+    idle_s = idle_takes_s(bench)
+    small = idle_s <= IDLE_SHARE * (bench.plan.budget_s or math.inf)
+    return idle_s if small and idle_s + windows_s(bench, works) <= left_s(bench) else 0.0
+
+
+def _next_block(bench: Bench, comparison: Comparison) -> int:
+    """Number of the next block; pairs begin at even ones."""
+    mine = [w for w in bench.journal.windows if w.kind == "window" and w.comparison == comparison.id]
     block = max((w.block for w in mine), default=-1) + 1
-    block += block % 2
-    active = {p.plan.work: p for p in prepared}
-    baseline = comparison.works[0].work
-    while active:
-        counts = {work: len(bench.windows_of(comparison, work)) for work in active}
-        imprecise = [work for work in active if not _precise(bench, comparison, work)]
-        wanting = [w for w in active if counts[w] < plan.windows or (w in imprecise and counts[w] < plan.max_windows)]
-        if not wanting:
-            return "windows" if imprecise else "converged"
-        if bench.deadline_s is not None and bench.device.clock.now_s() > bench.deadline_s:
-            return "budget"
-        chosen = [w for w in active if w == baseline or w in wanting]
+    return block + block % 2
+
+
+def _chosen(bench: Bench, comparison: Comparison, active: Mapping[str, Prepared]) -> list[str]:
+    """Works that the next pair of blocks holds: those that want more windows, and the baseline; none when all have."""
+    plan = bench.plan
+    counts = {work: len(bench.windows_of(comparison, work)) for work in active}
+    imprecise = [work for work in active if not _precise(bench, comparison, work)]
+    wanting = [w for w in active if counts[w] < plan.windows or (w in imprecise and counts[w] < plan.max_windows)]
+    chosen = [w for w in active if wanting and (w == comparison.works[0].work or w in wanting)]
+    if chosen:
         planned = sum(max(plan.windows - counts[work], 0) for work in active)
         bench.expects(max(planned, 2 * len(chosen)))
-        order = [chosen[i] for i in bench.random.permutation(len(chosen))]
-        for number, works in ((block, order), (block + 1, order[::-1])):
-            for work in works:
-                if work in active and not measured_window(bench, comparison, active[work], number):
-                    del active[work]
-        block += 2
-    return "failed"
+    return chosen
+
+
+def _time_for_a_pair(bench: Bench, comparison: Comparison, works: Sequence[Prepared]) -> bool:
+    """Whether two blocks may begin: of what was planned a single window is worth it, of more only the whole pair."""
+    fewest = min(len(bench.windows_of(comparison, work.plan.work)) for work in works)
+    return fewest < bench.plan.windows or fits(bench, 2 * windows_s(bench, works))
+
+
+def _pair(bench: Bench, comparison: Comparison, active: dict[str, Prepared], chosen: list[str], block: int) -> str:
+    """One block of the chosen works in random order, and its mirror image; ``budget`` where it ends in between."""
+    order = [chosen[i] for i in bench.random.permutation(len(chosen))]
+    for number, works in ((block, order), (block + 1, order[::-1])):
+        for work in works:
+            if work not in active:
+                continue
+            length_s = loop_s(bench, active[work].iteration_s)
+            if not fits(bench, length_s):
+                _say_what_is_too_long(bench, active[work], length_s)
+                return "budget"
+            if not measured_window(bench, comparison, active[work], number):
+                del active[work]
+    return ""
+
+
+def _say_what_is_too_long(bench: Bench, work: Prepared, length_s: float) -> None:
+    budget_s = bench.plan.budget_s or math.inf
+    if length_s > budget_s:
+        bench.note(
+            f"{work.plan.case.id}: a window takes about {length_s:.0f} s and the whole budget is {budget_s:g} s, "
+            "so that none began; give a larger one"
+        )
 
 
 def worst_halfwidth(bench: Bench, comparison: Comparison) -> float:
-    """The widest relative interval of a comparison's works that have any window; 0 where none has."""
-    return max((_halfwidth(bench, comparison, work.work) for work in comparison.works), default=0.0)
+    """The widest relative interval of a comparison's works that have any window and did not fail; 0 where none has."""
+    works = [work.work for work in comparison.works if (comparison.id, work.work) not in bench.given_up]
+    return max((_halfwidth(bench, comparison, work) for work in works), default=0.0)
 
 
 def _precise(bench: Bench, comparison: Comparison, work: str) -> bool:

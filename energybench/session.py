@@ -13,6 +13,7 @@ from energybench.analysis.joules import WindowJoules
 from energybench.analysis.measured import measured_works
 from energybench.analysis.updates import check_refresh
 from energybench.bench import Bench, Comparison, Progress, write_failure
+from energybench.deadline import fits, loop_s
 from energybench.errors import CaseError, EnergyBenchError, MeterError
 from energybench.isolation import Step
 from energybench.journal import Journal, Run, load
@@ -54,42 +55,15 @@ def run_study(
         RunFolderError: the folder cannot be used.
         KeyboardInterrupt: the user stopped it; the folder can be resumed.
     """
-    record = run_record(study, station, options)
-    journal = journal_for(study, record, options, progress.note)
-    clock = station.device.clock
-    bench = Bench(
-        device=station.device,
-        meter=station.meter,
-        kinds=station.capabilities.kinds,
-        sensor=station.sensor,
-        plan=study.plan,
-        journal=journal,
-        progress=progress,
-        random=np.random.default_rng([options.seed, len(journal.windows)]),
-        session=journal.record.sessions - 1,
-        deadline_s=clock.now_s() + study.plan.budget_s if study.plan.budget_s is not None else None,
-        found=recalled(journal),
-        given_up=_not_to_retry(journal, options),
-    )
+    bench = _bench(study, station, options, progress)
+    journal = bench.journal
     watch = _watch(bench, options, abandon)
     bench.device = WatchedDevice(station.device, watch)
     try:
         if options.isolated is not None and options.isolated.died:
             _blame(bench, study, options.isolated)
-        todo = _to_measure(bench, study)
-        if options.isolated is not None and not todo:
-            options.isolated.note("", "")
-        for place, comparison in enumerate(todo):
-            bench.later = _to_come(bench, todo[place + 1 :])
-            bench.expects(_to_come(bench, [comparison]))
-            stopped = measure_comparison(bench, comparison, last=comparison is todo[-1])
-            if not bench.meter_lost:
-                journal.stop(comparison.id, stopped)
-            if comparison is todo[0]:
-                _check_sensor(bench, station)
-            if options.isolated is not None and not bench.meter_lost:
-                raise ComparisonDone
-        if options.budget_s is not None and not options.quick:
+        _measure_comparisons(bench, study, station, options)
+        if study.plan.budget_s is not None and not options.quick:
             _refine(bench, study)
         if options.operators:
             timed, found = profile_study(study, station, load(journal.folder).operators, progress)
@@ -104,12 +78,68 @@ def run_study(
     return journal.folder
 
 
+def _bench(study: Study, station: Station, options: RunOptions, progress: Progress) -> Bench:
+    """What the study is measured on, with what an earlier session of the same run found; its budget runs from now."""
+    journal = journal_for(study, run_record(study, station, options), options, progress.note)
+    budget_s = study.plan.budget_s
+    if budget_s is not None and options.isolated is not None:
+        budget_s -= options.isolated.spent_s()
+    return Bench(
+        device=station.device,
+        meter=station.meter,
+        kinds=station.capabilities.kinds,
+        sensor=station.sensor,
+        plan=study.plan,
+        journal=journal,
+        progress=progress,
+        random=np.random.default_rng([options.seed, len(journal.windows)]),
+        session=journal.record.sessions - 1,
+        deadline_s=None if budget_s is None else station.device.clock.now_s() + budget_s,
+        found=recalled(journal),
+        given_up=_not_to_retry(journal, options),
+    )
+
+
+def _measure_comparisons(bench: Bench, study: Study, station: Station, options: RunOptions) -> None:
+    """Measure what is missing, as long as a budget has room for a window of it.
+
+    Raises:
+        ComparisonDone: of an isolated run one comparison is measured, and the budget has not ended.
+    """
+    todo = _to_measure(bench, study)
+    if options.isolated is not None and not todo:
+        options.isolated.note("", "")
+    for place, comparison in enumerate(todo):
+        if not fits(bench, bench.plan.loop_s):
+            for left in todo[place:]:
+                bench.journal.stop(left.id, "budget")
+            break
+        bench.later = _to_come(bench, todo[place + 1 :])
+        bench.expects(_to_come(bench, [comparison]))
+        stopped = measure_comparison(bench, comparison, last=comparison is todo[-1])
+        if not bench.meter_lost:
+            bench.journal.stop(comparison.id, stopped)
+        if comparison is todo[0]:
+            _check_sensor(bench, station)
+        # What the budget has cut off, another process would only take up again.
+        if options.isolated is not None and not bench.meter_lost and stopped != "budget":
+            options.isolated.note(bench.measuring, "", spent_s=_spent_s(bench))
+            raise ComparisonDone
+
+
+def _spent_s(bench: Bench) -> float:
+    """Seconds of its budget that a run has used, in this process and those before it; 0 without one."""
+    if bench.deadline_s is None:
+        return 0.0
+    return (bench.plan.budget_s or 0.0) - (bench.deadline_s - bench.device.clock.now_s())
+
+
 def _watch(bench: Bench, options: RunOptions, abandon: Callable[[str], None] | None) -> Watchdog:
     """Note what runs for the process after this one, and give up what does not come back."""
 
     def entering(plan: WorkPlan) -> None:
         if options.isolated is not None:
-            options.isolated.note(bench.measuring, plan.work)
+            options.isolated.note(bench.measuring, plan.work, spent_s=_spent_s(bench))
 
     def overdue(plan: WorkPlan) -> None:
         reason = f"did not come back within {options.case_limit_s:g} s"
@@ -189,18 +219,32 @@ def _check_sensor(bench: Bench, station: Station) -> None:
 
 def _refine(bench: Bench, study: Study) -> None:
     """Spend what is left of a budget on the comparison with the widest interval, one mirrored pair at a time."""
-    clock, plan, journal = bench.device.clock, study.plan, bench.journal
-    while bench.deadline_s is not None:
+    plan, journal = study.plan, bench.journal
+    while True:
         stopped = journal.record.stopped
         widths = {c.id: worst_halfwidth(bench, c) for c in study.comparisons if stopped.get(c.id) != "failed"}
         widest = max(study.comparisons, key=lambda c: widths.get(c.id, 0.0))
-        pair_s = len(widest.works) * (2 * plan.loop_s + plan.latency_s) + plan.resettle_s
-        if widths.get(widest.id, 0.0) <= plan.precision or clock.now_s() + pair_s > bench.deadline_s:
+        if widths.get(widest.id, 0.0) <= plan.precision or not fits(bench, _pair_s(bench, widest)):
             break
-        windows = 2 + max(len(bench.windows_of(widest, work.work)) for work in widest.works)
+        found = [bench.windows_of(widest, work.work) for work in widest.works]
+        before = sum(map(len, found))
+        windows = 2 + max(map(len, found))
         bench.plan = replace(plan, windows=windows, max_windows=windows)
         journal.stop(widest.id, measure_comparison(bench, widest))
+        if sum(map(len, found)) == before:
+            break
     bench.plan = plan
+
+
+def _pair_s(bench: Bench, comparison: Comparison) -> float:
+    """Expected length of preparing a comparison once more and measuring one mirrored pair of blocks of it."""
+    prepared_s = {w.work: w.compile_s or 0.0 for w in bench.journal.windows if w.kind == "latency"}
+    works = [work.work for work in comparison.works if (comparison.id, work.work) not in bench.given_up]
+    pair_s = bench.plan.resettle_s
+    for work in works:
+        found = bench.windows_of(comparison, work)
+        pair_s += 2 * loop_s(bench, found[-1].loop_latency_s if found else 0.0) + prepared_s.get(work, 0.0)
+    return pair_s
 
 
 def recalled(journal: Journal) -> dict[tuple[str, str], list[WindowJoules]]:

@@ -14,12 +14,13 @@ from energybench.analysis.guards import longest_safe_iteration_s, part_time_stre
 from energybench.analysis.joules import WindowJoules, window_joules
 from energybench.analysis.jumps import jump_words
 from energybench.analysis.stationarity import drift_words
-from energybench.bench import Bench, Comparison, append, append_failure, board_now, poll_to_update, poll_window
+from energybench.bench import Bench, Comparison, append, append_failure, board_now, looped, poll_to_update, poll_window
+from energybench.deadline import fits, loop_s
 from energybench.devices import Prepared, Stamp
 from energybench.errors import CaseError, EnergyBenchError, one_line
 from energybench.journal import WindowRecord
 from energybench.planner import MIN_ITERATIONS
-from energybench.readings import ENERGY, POWER_KINDS, Reading
+from energybench.readings import ENERGY, POWER_KINDS
 from energybench.sensor import Stream
 from energybench.workload import compiled_graphs
 
@@ -47,7 +48,7 @@ def measured_window(bench: Bench, comparison: Comparison, work: Prepared, block:
             append_failure(bench, comparison, work.plan, error)
             return False
         because = _why_again(bench, work, found, bench.windows_of(comparison, work.plan.work))
-        if not because or (bench.deadline_s is not None and bench.device.clock.now_s() > bench.deadline_s):
+        if not because or not fits(bench, loop_s(bench, work.iteration_s)):
             break
     bench.windows_of(comparison, work.plan.work).append(found)
     return True
@@ -85,21 +86,15 @@ def _recorded(bench: Bench, work: Prepared, place: WindowRecord) -> WindowJoules
     """Run the loop, poll the meter, write both down; what the window says."""
     _wait_for_phase(bench, work, place.block)
     before, compiled = board_now(bench), compiled_graphs()
-    readings: list[Reading] = []
+    flags: list[str] = []
     interior_s = max(bench.plan.window_s, MIN_ITERATIONS * work.iteration_s)
     with failures_as_rows():
-        loop = bench.device.loop(work)
-        try:
-            flags = poll_window(bench, loop, readings, interior_s)
-        finally:
-            stamps = loop.stop()
+        loop = looped(bench, work, lambda loop, into: flags.extend(poll_window(bench, loop, into, interior_s)))
     flags += [*work.flags, *(["gap"] if loop.gaps else []), *(["meter-lost"] if bench.meter_lost else [])]
-    window = place.model_copy(
+    window = loop.written(place).model_copy(
         update={
-            "start_s": stamps[0].time_s,
-            "stop_s": stamps[-1].time_s,
             "host_stop_s": loop.host_stop_s,
-            "stamps": thinned(stamps),
+            "stamps": thinned(loop.stamps),
             "launch": work.launch,
             "recompilations": compiled_graphs() - compiled,
             "before": before,
@@ -107,8 +102,8 @@ def _recorded(bench: Bench, work: Prepared, place: WindowRecord) -> WindowJoules
             "flags": flags,
         }
     )
-    found = window_joules(window, readings, bench.sensor if bench.metered else None)
-    append(bench, window, readings)
+    found = window_joules(window, loop.readings, bench.sensor if bench.metered else None)
+    append(bench, window, loop.readings)
     energy_j = None if found.power_w is None else found.power_w * (window.stop_s - window.start_s)
     bench.progress.window_done(found.power_w, window.after.temperature_c if window.after else None, energy_j)
     return found

@@ -62,7 +62,7 @@ def case_row(book: Book, case: CaseRecord) -> Row:
     }
     if latency and row.get("ideal_latency_s"):
         row["efficiency"] = row["ideal_latency_s"] / latency.estimate
-    row["status"], row["reason"] = _status(book, measured, energy)
+    row["status"], row["reason"] = _status(book, measured, energy, row["stopped"])
     row["flags"] = " ".join(name for name, present in row_flags(book, case, measured, row).items() if present)
     return row
 
@@ -152,10 +152,15 @@ def _against_baseline(book: Book, case: CaseRecord) -> Row:
     return row
 
 
-def _status(book: Book, measured: Measured, energy: Interval | None) -> tuple[str, str]:
+def _status(book: Book, measured: Measured, energy: Interval | None, stopped: str) -> tuple[str, str]:
     if not measured.windows:
         if measured.error:
             return "skipped" if measured.skipped else "failed", measured.error
+        if stopped == "budget":
+            return (
+                "missing",
+                "the budget ended before its first window; give a larger one, or go on with the same command",
+            )
         return "missing", "not measured yet; run the same command again to go on"
     if energy is not None:
         return "ok", ""

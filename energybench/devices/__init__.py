@@ -13,6 +13,15 @@ from typing import Any, NamedTuple, Protocol
 from energybench.clock import Clock
 from energybench.workload import WorkPlan
 
+LEAST_SAMPLES, FEWEST_SAMPLES, MOST_SAMPLES = 20, 5, 500
+"""Samples of a latency pass: at the least, where each of them fills a fifth of its time, and at the most."""
+
+
+def samples_in(budget_s: float, sample_s: float) -> int:
+    """How many samples of a latency a pass of about ``budget_s`` seconds takes."""
+    least = LEAST_SAMPLES if sample_s <= budget_s / FEWEST_SAMPLES else FEWEST_SAMPLES
+    return min(max(int(budget_s / max(sample_s, 1e-6)), least), MOST_SAMPLES)
+
 
 class Stamp(NamedTuple):
     """A moment of a loop, on the device's clock: ``iterations`` were done by ``time_s``."""

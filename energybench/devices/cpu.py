@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from energybench.clock import Clock, RealClock
-from energybench.devices import DeviceFacts, LatencySamples, Prepared, Stamp
+from energybench.devices import FEWEST_SAMPLES, MOST_SAMPLES, DeviceFacts, LatencySamples, Prepared, Stamp
 from energybench.errors import CaseError, one_line
 from energybench.workload import (
     Built,
@@ -31,8 +31,6 @@ CHUNK_S = 2e-3
 SWITCH_S = 2e-4
 """A thread that wants the interpreter waits this long at most (5 ms by default): a meter must be polled in time."""
 
-MIN_SAMPLES = 5
-MAX_SAMPLES = 500
 WARM_UP = 3
 
 
@@ -153,7 +151,7 @@ class CpuDevice:
         samples: list[float] = []
         end_s = self.clock.now_s() + budget_s
         before_s = self.clock.now_s()
-        while len(samples) < MIN_SAMPLES or (before_s < end_s and len(samples) < MAX_SAMPLES):
+        while len(samples) < FEWEST_SAMPLES or (before_s < end_s and len(samples) < MOST_SAMPLES):
             work.step(len(samples))
             now_s = self.clock.now_s()
             samples.append(now_s - before_s)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from energybench.clock import RealClock
-from energybench.devices import DeviceFacts, LatencySamples, Prepared
+from energybench.devices import DeviceFacts, LatencySamples, Prepared, samples_in
 from energybench.devices.cuda_loop import CudaLoop, CudaPrepared
 from energybench.errors import CaseError, DeviceError, one_line
 from energybench.workload import (
@@ -37,8 +37,6 @@ SHORT_S = 50e-6
 """Iterations shorter than this are timed in groups spanning ``GROUP_S``: events resolve 0.5 us."""
 GROUP_S = 500e-6
 MAX_LATENCY_GRAPHS = 16
-MIN_SAMPLES = 20
-MAX_SAMPLES = 500
 WARM_UP = 5
 EAGER_S, MOST_EAGER = 0.02, 2048
 """Time, and most iterations, that show how much slower the host's launches are than a graph's."""
@@ -123,8 +121,7 @@ class CudaDevice:
     def latency_samples(self, prepared: Prepared, budget_s: float) -> LatencySamples:
         """Time single iterations (or groups of short ones) by a pair of events each."""
         work = _own(prepared)
-        wanted = int(budget_s / max(work.iteration_s * work.group, 1e-6))
-        count = min(max(wanted, MIN_SAMPLES), MAX_SAMPLES)
+        count = samples_in(budget_s, work.iteration_s * work.group)
         pairs = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(count)]
         with torch.cuda.stream(work.stream):
             for sample, (before, after) in enumerate(pairs):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from energybench.clock import VirtualClock
-from energybench.devices import DeviceFacts, LatencySamples, Prepared, Stamp
+from energybench.devices import DeviceFacts, LatencySamples, Prepared, Stamp, samples_in
 from energybench.devices.board import BoardPower, Unsteadiness
 from energybench.devices.truth import WorkTruth, constants, work_truth
 from energybench.errors import UnsupportedError
@@ -25,7 +25,6 @@ SAMPLE_SD = 5e-3
 """Relative spread of single iterations."""
 CHUNK_S = 5e-3
 COMPILE_S = 0.05
-MAX_SAMPLES = 500
 
 
 class SimulatedPrepared:
@@ -111,7 +110,7 @@ class SimulatedDevice:
     def latency_samples(self, prepared: Prepared, budget_s: float) -> LatencySamples:
         """Single iterations, log-normally spread around the truth."""
         work = _own(prepared)
-        count = int(min(max(budget_s / work.truth.latency_s, 20), MAX_SAMPLES))
+        count = samples_in(budget_s, work.truth.latency_s)
         samples = work.truth.latency_s * np.exp(self._random.normal(0, SAMPLE_SD, count))
         self.power.set(self.clock.now_s(), work.truth.power_w)
         self.clock.sleep_until(self.clock.now_s() + float(samples.sum()))

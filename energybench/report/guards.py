@@ -26,7 +26,9 @@ def _settling(summary: Summary) -> Iterator[str]:
     if window is None or not summary.run.record.meter.get("kinds"):
         return
     seconds = f"{digits(window.stop_s - window.start_s, 2)} s"
-    if "unsettled" in window.flags:
+    if not window.stamps:
+        yield "The budget left no time to wait until the board stood still."
+    elif "unsettled" in window.flags:
         yield (
             f"The board did not stand still within {seconds} of looping: its power still moved by over 0.1 % a second "
             "(of 1 % precision), or its temperature by over a degree in ten."
