@@ -14,7 +14,7 @@ import pandas as pd
 import yaml
 
 from energybench.analysis.summary import Summary, summarize
-from energybench.errors import EnergyBenchError
+from energybench.errors import EnergyBenchError, one_line
 from energybench.expand import expand
 from energybench.journal import load
 from energybench.progress import Quiet
@@ -23,13 +23,14 @@ from energybench.session import run_study
 from energybench.study import RunOptions, open_station, study_of
 from energybench.suite import Suite, parse_suite
 from energybench.workload import WorkPlan
-from energybench.workload.given import as_tensors, dtype_label, plan_given
+from energybench.workload.given import as_modules, as_tensors, dtype_label, plan_given
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 ALONE = "module"
 """Name of a module that was handed over without one."""
+CACHES = ("rotated", "hot")
 
 
 @dataclass(frozen=True)
@@ -167,10 +168,12 @@ def measure(
         One measurement, or a dictionary of them by name where several modules were given.
 
     Raises:
-        EnergyBenchError: inputs that are no tensors or lie elsewhere, a device or meter that cannot be used.
+        EnergyBenchError: modules or inputs that are none or lie elsewhere, a wish out of its range, a device or meter
+            that cannot be used.
     """
-    named = dict(modules) if isinstance(modules, Mapping) else {ALONE: modules}
+    named = as_modules(modules if isinstance(modules, Mapping) else {ALONE: modules})
     tensors = as_tensors(inputs)
+    _check_wishes(precision, budget_s, cache)
     options = RunOptions(
         device=device or _device_of(tensors),
         meter=meter,
@@ -180,11 +183,12 @@ def measure(
         fresh=True,
         command=("energybench.measure()",),
     )
-    _check_places(options.device or "", named, tensors)
     suite = _suite(named, tensors, cache)
     with _evaluating(named), tempfile.TemporaryDirectory(prefix="energybench-") as spare:
         options = replace(options, output=Path(output) if output is not None else Path(spare) / "run")
         with closing(open_station(options)) as station:
+            if not station.device.facts.simulated:
+                _check_places(station.device.facts.name, named, tensors)
             cases, skipped = expand(suite)
             plans = [plan_given(case, named[case.variant], tensors) for case in cases]
             if station.device.facts.simulated:
@@ -199,32 +203,47 @@ def _device_of(tensors: Sequence[Tensor]) -> str:
     return str(tensors[0].device)
 
 
+def _check_wishes(precision: float | None, budget_s: float | None, cache: str) -> None:
+    """The wishes must be ones that can be met; YAML and command line check theirs where they read them."""
+    wrong = []
+    if precision is not None and not (_is_number(precision) and 0 < precision < 1):
+        wrong.append((f"precision is {precision!r}", "a share between 0 and 1: precision=0.01 is 1 %"))
+    if budget_s is not None and not (_is_number(budget_s) and budget_s > 0):
+        wrong.append((f"budget_s is {budget_s!r}", "seconds above 0: budget_s=60"))
+    if cache not in CACHES:
+        wrong.append((f"cache is {cache!r}", f"one of {', '.join(CACHES)}"))
+    for what, remedy in wrong:
+        raise EnergyBenchError(what, where="energybench.measure", remedy=remedy)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def _check_places(device: str, modules: Mapping[str, nn.Module], tensors: Sequence[Tensor]) -> None:
-    """Modules and inputs must be where they are to run; a simulated device only looks at shapes."""
-    if device.startswith("sim"):
-        return
-    kind = device.partition(":")[0]
+    """Modules and inputs must be on the very device that is to run them: another GPU would work unwatched."""
     for name, module in modules.items():
         held = [*tensors, *module.parameters(), *module.buffers()]
-        elsewhere = next((str(t.device) for t in held if t.device.type != kind), None)
+        elsewhere = next((str(t.device) for t in held if str(t.device) != device), None)
         if elsewhere is not None:
             raise EnergyBenchError(
                 f"{name} or its inputs are on {elsewhere}, but {device} is to run them",
                 where="energybench.measure",
-                why="copying between devices would be measured, or nothing would run at all",
-                remedy=f"module.to({device!r}) and inputs.to({device!r})",
+                why="copying between devices would be measured, or another device than the one that is watched",
+                remedy=f"module.to({device!r}) and inputs.to({device!r}), or device={elsewhere!r}",
             )
 
 
 def _check_shapes_suffice(plans: Sequence[WorkPlan]) -> None:
-    blind = next((plan for plan in plans if not plan.output_shapes), None)
-    if blind is not None:
-        raise EnergyBenchError(
-            f"{blind.case.variant} does not run on shapes alone",
-            where="energybench.measure",
-            why="a simulated device has no values, and would be simulating something else",
-            remedy="measure it on a real device",
-        )
+    for plan in plans:
+        error = plan.given.untraced if plan.given is not None else None
+        if error is not None:
+            raise EnergyBenchError(
+                f"{plan.case.variant} does not run on shapes alone: {one_line(error)}",
+                where="energybench.measure",
+                why="a simulated device has no values, and would be simulating something else",
+                remedy="correct the inputs where it says so; a module that looks at values needs a real device",
+            ) from error
 
 
 @contextmanager

@@ -1,3 +1,4 @@
+import re
 import time
 
 import pytest
@@ -7,6 +8,7 @@ from torch import nn
 import energybench
 from energybench.analysis.summary import summarize
 from energybench.journal import load
+from energybench.measurement import _check_places
 
 X = torch.randn(1, 64, 28, 28)
 CONV_MACS = 28 * 28 * 64 * 64 * 9
@@ -110,6 +112,71 @@ def test_a_module_that_fails_is_a_result_and_the_others_are_measured():
 def test_inputs_that_are_no_tensors_are_refused_in_words(inputs):
     with pytest.raises(energybench.EnergyBenchError, match="inputs must be tensors"):
         energybench.measure(conv(), inputs)
+
+
+@pytest.mark.parametrize(
+    ("modules", "words"),
+    [
+        (torch.relu, "module is a builtin_function_or_method, not a torch.nn.Module"),
+        ({"mine": lambda x: x}, "mine is a function, not a torch.nn.Module"),
+        ({"kind": nn.ReLU}, "kind is a type, not a torch.nn.Module"),
+        ({}, "there is no module to measure"),
+        ({1: nn.ReLU()}, "a module is called 1, not by text"),
+    ],
+)
+def test_what_is_no_module_is_refused_in_words(modules, words):
+    with pytest.raises(energybench.EnergyBenchError, match=re.escape(words)):
+        energybench.measure(modules, X)
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"precision": "nonsense"},
+        {"precision": 5},
+        {"precision": -1},
+        {"precision": 0},
+        {"precision": True},
+        {"precision": float("nan")},
+        {"budget_s": -5},
+        {"budget_s": 0},
+        {"budget_s": "1min"},
+        {"cache": "cold"},
+    ],
+)
+def test_a_wish_out_of_its_range_is_refused_in_words(wish):
+    ((name, value),) = wish.items()
+    with pytest.raises(energybench.EnergyBenchError, match=re.escape(f"{name} is {value!r}")):
+        energybench.measure(conv(), X, **wish)
+
+
+def test_a_device_that_does_not_exist_is_what_is_said_first():
+    with pytest.raises(energybench.EnergyBenchError, match="there is no device 'tpu'"):
+        energybench.measure(conv(), X, device="tpu")
+
+
+def test_inputs_that_do_not_fit_are_told_in_torchs_own_words():
+    with pytest.raises(energybench.EnergyBenchError, match=r"on shapes alone: RuntimeError: .*channel") as caught:
+        energybench.measure(conv(), torch.randn(1, 3, 8, 8), device="sim:h200")
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+def test_a_budget_without_room_for_a_window_says_so():
+    result = energybench.measure(conv(), X, device="sim:h200", budget_s=0.001)
+    assert result.status == "missing"
+    assert "the budget ended before its first window" in str(result)
+
+
+class Elsewhere:
+    """Stands in for a tensor on a GPU: its place is all that is looked at."""
+
+    device = torch.device("cuda:1")
+
+
+def test_a_module_on_another_gpu_than_the_watched_one_is_refused():
+    with pytest.raises(energybench.EnergyBenchError, match="are on cuda:1, but cuda:0 is to run them"):
+        _check_places("cuda:0", {"mine": nn.ReLU()}, [Elsewhere()])
+    _check_places("cuda:1", {"mine": nn.ReLU()}, [Elsewhere()])
 
 
 def test_a_module_elsewhere_than_its_inputs_is_refused():

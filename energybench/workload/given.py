@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,33 @@ from energybench.errors import EnergyBenchError
 from energybench.expand import Case
 from energybench.workload.plan import TORCH_DTYPES, Given, WorkPlan, plan_traced
 from energybench.workload.trace import Trace, trace
+
+
+def as_modules(modules: Mapping[str, object]) -> dict[str, nn.Module]:
+    """Named modules.
+
+    Raises:
+        EnergyBenchError: there is none, one has no name, or one is something else that can be called.
+    """
+    if not modules:
+        raise EnergyBenchError(
+            "there is no module to measure",
+            where="energybench.measure",
+            remedy='energybench.measure({"mine": module}, x)',
+        )
+    found: dict[str, nn.Module] = {}
+    for name, module in modules.items():
+        if not isinstance(name, str) or not name:
+            raise EnergyBenchError(f"a module is called {name!r}, not by text", where="energybench.measure")
+        if not isinstance(module, nn.Module):
+            raise EnergyBenchError(
+                f"{name} is a {type(module).__name__}, not a torch.nn.Module",
+                where="energybench.measure",
+                why="what is measured has parameters, a mode and a device",
+                remedy="call the function in the forward of a module, e.g. torch.nn.ReLU() for torch.relu",
+            )
+        found[name] = module
+    return found
 
 
 def as_tensors(inputs: object) -> tuple[Tensor, ...]:
@@ -61,11 +88,12 @@ def plan_given(case: Case, module: nn.Module, inputs: Sequence[Tensor]) -> WorkP
     """
     original = getattr(module, "_orig_mod", module)
     meta_inputs = [torch.empty_like(tensor, device="meta") for tensor in inputs]
+    untraced: Exception | None = None
     try:
         traced = trace(_without_values(original), meta_inputs, training=False, tf32=case.dtype == "tf32")
-    except Exception:  # noqa: BLE001  (whatever a user's module raises where it has no values)
-        traced = _untraced(original, inputs)
-    return plan_traced(case, original, inputs, traced, given=Given(module, tuple(inputs)))
+    except Exception as error:  # noqa: BLE001  (whatever a user's module raises where it has no values)
+        traced, untraced = _untraced(original, inputs), error.with_traceback(None)
+    return plan_traced(case, original, inputs, traced, given=Given(module, tuple(inputs), untraced))
 
 
 def _without_values(module: nn.Module) -> nn.Module:

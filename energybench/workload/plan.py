@@ -34,10 +34,14 @@ MOST = 2**63
 
 @dataclass(frozen=True)
 class Given:
-    """A module that already exists, with the inputs it is to be measured on; both on the device they run on."""
+    """A module that already exists, with the inputs it is to be measured on; both on the device they run on.
+
+    ``untraced`` is what it raised where it had no values; None where shapes suffice to run it.
+    """
 
     module: nn.Module
     inputs: tuple[Tensor, ...]
+    untraced: Exception | None = None
 
 
 @dataclass(frozen=True)
