@@ -216,16 +216,18 @@ def poll_until(bench: Bench, loop: Loop | None, readings: list[Reading], time_s:
 def _feed_until(bench: Bench, loop: Loop | None, time_s: float, ahead_s: float) -> None:
     clock = bench.device.clock
     while True:
-        if loop is not None:
-            loop.feed(ahead_s)
+        more = loop is not None and loop.feed(ahead_s)
         now_s = clock.now_s()
         if now_s >= time_s:
             return
-        clock.sleep_until(min(time_s, now_s + FEED_S))
+        if not more:
+            clock.sleep_until(min(time_s, now_s + FEED_S))
 
 
 def _read(bench: Bench, kinds: Collection[str] | None) -> Iterable[Reading]:
     """Read the meter; one that is lost is not asked again, and the run says so."""
+    if bench.meter_lost:
+        return ()
     try:
         return bench.meter.read(bench.kinds if kinds is None else kinds)
     except MeterFault as fault:

@@ -75,11 +75,12 @@ class WatchedLoop:
         self.gaps = 0
         self.host_stop_s: float | None = None
 
-    def feed(self, ahead_s: float) -> None:
+    def feed(self, ahead_s: float) -> bool:
         """Keep work queued."""
         with self._watch.over(self._plan):
-            self._loop.feed(ahead_s)
+            more = self._loop.feed(ahead_s)
         self.gaps = self._loop.gaps
+        return more
 
     def stop(self) -> Sequence[Stamp]:
         """End the loop."""

@@ -1,5 +1,6 @@
 """The CPU device really runs the work, in a thread of its own, and reports what goes wrong in it."""
 
+import sys
 from itertools import pairwise
 
 import pytest
@@ -66,6 +67,13 @@ def test_released_work_cannot_be_run_again(device):
     device.release(work)
     with pytest.raises(CaseError, match="released"):
         device.latency_samples(work, 0.01)
+
+
+def test_the_interpreter_is_left_as_it_was_found():
+    before_s = sys.getswitchinterval()
+    opened = CpuDevice()
+    opened.close()
+    assert sys.getswitchinterval() == before_s
 
 
 def test_the_device_says_what_it_is(device):

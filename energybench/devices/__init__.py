@@ -80,8 +80,12 @@ class Loop(Protocol):
     gaps: int
     host_stop_s: float | None
 
-    def feed(self, ahead_s: float) -> None:
-        """Keep enough work queued that the device does not run dry for the next ``ahead_s`` seconds."""
+    def feed(self, ahead_s: float) -> bool:
+        """Keep enough work queued that the device does not run dry for the next ``ahead_s`` seconds.
+
+        Returns:
+            Whether it wants to be fed again at once: it came back early, so that the meter can be polled.
+        """
 
     def stop(self) -> Sequence[Stamp]:
         """End the loop after what is queued; returns its stamps, the first with zero iterations.

@@ -72,10 +72,11 @@ class CpuLoop:
         self._thread = threading.Thread(target=context.run, args=(self._run,), name="energybench-loop", daemon=True)
         self._thread.start()
 
-    def feed(self, ahead_s: float) -> None:  # noqa: ARG002  (the protocol's)
+    def feed(self, ahead_s: float) -> bool:  # noqa: ARG002  (the protocol's)
         """Nothing to queue: the worker feeds itself; only looks whether it still lives."""
         if self._error is not None:
             self.stop()
+        return False
 
     def stop(self) -> Sequence[Stamp]:
         """Wait for the running chunk and return the stamps."""
@@ -104,6 +105,7 @@ class CpuDevice:
 
     def __init__(self, *, seed: int = 0, plugins: Sequence[str] = ()) -> None:
         self.clock = RealClock()
+        self._switch_before_s = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_S)
         self._seed = seed
         self._plugins = tuple(plugins)
@@ -175,7 +177,8 @@ class CpuDevice:
         _own(prepared).built = None
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Leave the interpreter as it was found."""
+        sys.setswitchinterval(self._switch_before_s)
 
 
 def _own(prepared: Prepared) -> CpuPrepared:

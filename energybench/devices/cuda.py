@@ -32,10 +32,12 @@ from energybench.workload import (
 CHUNK_S = 5e-3
 """Length of one replay: 1000 times the launch of a graph, short beside any sensor's refresh."""
 
+EAGER_CHUNK_S = 1e-3
+"""Length of a chunk that the host launches kernel by kernel: the meter is polled in between (`measurement.md` 9, 2)."""
 MAX_NODES = 20_000
-SHORT_S = 50e-6
-"""Iterations shorter than this are timed in groups spanning ``GROUP_S``: events resolve 0.5 us."""
-GROUP_S = 500e-6
+SAMPLE_S = 500e-6
+"""Shorter iterations are timed in groups that span this: events resolve 0.5 us, and a graph begins some us after the
+event before it (`measurement.md` 9, 21)."""
 MAX_LATENCY_GRAPHS = 16
 WARM_UP = 5
 EAGER_S, MOST_EAGER = 0.02, 2048
@@ -55,6 +57,9 @@ class CudaDevice:
         self._plugins = tuple(plugins)
         index = _find(which)
         self._device = torch.device("cuda", index)
+        # Where nobody used CUDA before, going back would open a context on a GPU that is not ours.
+        self._device_before = torch.cuda.current_device() if torch.cuda.is_initialized() else None
+        self._benchmark_before = torch.backends.cudnn.benchmark
         try:
             torch.cuda.set_device(self._device)
             torch.zeros(1, device=self._device)
@@ -81,7 +86,6 @@ class CudaDevice:
                 "cudnn_benchmark": True,
             },
         )
-        torch.backends.cudnn.benchmark = True
 
     def disagreement(self, plan: WorkPlan, baseline: WorkPlan) -> str:
         """Why the outputs of two variants differ, given the same weights; empty when they agree."""
@@ -90,11 +94,13 @@ class CudaDevice:
     def prepare(self, plan: WorkPlan) -> CudaPrepared:
         """Build, warm up, capture; raises CaseError when the work cannot run here."""
         begin_s = self.clock.now_s()
+        torch.backends.cudnn.benchmark = self._benchmark_before if plan.given is not None else True
         try:
             held_before = torch.cuda.memory_allocated(self._device)
-            torch.cuda.reset_peak_memory_stats(self._device)
             built = build(plan, self._device, seed=self._seed, plugins=self._plugins, l2_bytes=self.facts.l2_bytes or 0)
             work = CudaPrepared(plan, built, torch.cuda.Stream(self._device))
+            if plan.given is not None and not self._benchmark_before:
+                work.notes += ("torch.backends.cudnn.benchmark is off, as its owner left it",)
             work.stream.wait_stream(torch.cuda.current_stream(self._device))
             graphs = compiled_graphs()
             with torch.cuda.stream(work.stream):
@@ -105,11 +111,13 @@ class CudaDevice:
                     check_compiled(built.module, built.step, graphs)
                 check_outputs(built, plan)
             work.stream.synchronize()
+            # Only iterations count: not the statistics of batch norms, nor what cuDNN tried before it chose.
+            torch.cuda.reset_peak_memory_stats(self._device)
             work.iteration_s = self._timed(work, lambda: built.step(0), WARM_UP) / WARM_UP
             work.eager_latency_s = self._eager_latency_s(work, built)
-            self._capture(work)
             rotation = sum(t.nbytes for inputs in built.input_sets[1:] for t in inputs)
             work.peak_memory_bytes = torch.cuda.max_memory_allocated(self._device) - held_before - rotation
+            self._capture(work, built)
         except torch.cuda.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise CaseError(f"out of GPU memory: {one_line(error)}") from error
@@ -137,8 +145,9 @@ class CudaDevice:
         return CudaLoop(_own(prepared), self.clock)
 
     def free_memory_bytes(self) -> int | None:
-        """Free device memory, as the driver says."""
-        return torch.cuda.mem_get_info(self._device)[0]
+        """Free device memory, as the driver says, and what PyTorch holds of it without using it."""
+        unused = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
+        return torch.cuda.mem_get_info(self._device)[0] + unused
 
     def fault(self) -> str:
         """What a failed kernel left behind: after an illegal address every later call fails, until the process ends."""
@@ -157,59 +166,75 @@ class CudaDevice:
             torch.cuda.empty_cache()
 
     def close(self) -> None:
-        """Wait for the device, unless its context is lost."""
+        """Wait for the device, unless its context is lost, and leave PyTorch's switches as they were found."""
         self.fault()
+        torch.backends.cudnn.benchmark = self._benchmark_before
+        if self._device_before is not None:
+            with contextlib.suppress(RuntimeError):
+                torch.cuda.set_device(self._device_before)
 
-    def _capture(self, work: CudaPrepared) -> None:
+    def _capture(self, work: CudaPrepared, built: Built) -> None:
         """Capture a chunk and a latency group as graphs; fall back to eager chunks and say why."""
-        built = work.built
-        if built is None:
-            raise CaseError("the work was already released")
+        eager_s = work.iteration_s
+        try:
+            self._capture_graphs(work, built)
+            return
+        except RuntimeError as error:  # out of memory too: what runs eagerly may not fit a second time
+            why = one_line(error)
+        # Out here the error is gone, and with its traceback whatever was captured.
+        torch.cuda.synchronize(self._device)
+        work.graph, work.group_graphs, work.graph_latency_s = None, [], None
+        with contextlib.suppress(RuntimeError):  # some versions refuse while they believe a capture to be under way
+            torch.cuda.empty_cache()
+        self._end_capture_of_generator()
+        work.iteration_s = eager_s
+        work.chunk = max(1, round(EAGER_CHUNK_S / max(eager_s, 1e-7)))
+        work.group = max(1, math.ceil(SAMPLE_S / max(eager_s, 1e-7)))
+        work.notes = (*work.notes, f"not captured as a CUDA graph: {why}")
+        self._timed(work, lambda: built.step(0), WARM_UP)
+
+    def _capture_graphs(self, work: CudaPrepared, built: Built) -> None:
+        """One round through all inputs, to be timed; then a chunk of many, and the graphs of the latency pass.
+
+        All of them share the memory of the first: they run one after another on one stream, and none leaves anything
+        behind that another reads. It is kept until the last is captured, because a pool that no graph uses is gone.
+        """
         sets = len(built.input_sets)
         nodes = max(1, len(work.plan.operators))
-        try:
-            probe = self._captured(work, sets)
-            work.iteration_s = self._timed(work, probe.replay, WARM_UP) / (WARM_UP * sets)
-            rounds = max(1, math.ceil(CHUNK_S / max(work.iteration_s * sets, 1e-7)))
-            work.chunk = sets * min(rounds, max(1, MAX_NODES // (nodes * sets)))
-            work.graph = self._captured(work, work.chunk)
-            replays = max(1, math.ceil(EAGER_S / CHUNK_S))
-            work.graph_latency_s = self._timed(work, work.graph.replay, replays) / (replays * work.chunk)
-            work.group_graphs = self._latency_graphs(work, sets)
-            work.launch = "graph"
-        except torch.cuda.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
-            torch.cuda.synchronize(self._device)
-            work.graph, work.group_graphs, work.graph_latency_s = None, [], None
-            work.chunk = max(1, round(CHUNK_S / max(work.iteration_s, 1e-7)))
-            work.group = max(1, math.ceil(GROUP_S / work.iteration_s)) if work.iteration_s < SHORT_S else 1
-            work.notes = (*work.notes, f"not captured as a CUDA graph: {one_line(error)}")
+        first = self._captured(work, built, range(sets))
+        pool = first.pool()
+        work.iteration_s = self._timed(work, first.replay, WARM_UP) / (WARM_UP * sets)
+        rounds = max(1, math.ceil(CHUNK_S / max(work.iteration_s * sets, 1e-7)))
+        work.chunk = sets * min(rounds, max(1, MAX_NODES // (nodes * sets)))
+        work.graph = self._captured(work, built, range(work.chunk), pool)
+        replays = max(1, math.ceil(EAGER_S / CHUNK_S))
+        work.graph_latency_s = self._timed(work, work.graph.replay, replays) / (replays * work.chunk)
+        groups = _latency_groups(work.iteration_s, sets)
+        work.group = len(groups[0])
+        work.group_graphs = [self._captured(work, built, group, pool) for group in groups]
+        work.launch = "graph"
 
-    def _latency_graphs(self, work: CudaPrepared, sets: int) -> list[torch.cuda.CUDAGraph]:
-        """Graphs whose replays in turn go through all input sets, as the loop does.
-
-        Long iterations get a graph each; short ones, and those of many sets, one graph of whole rounds.
-        """
-        if work.iteration_s >= SHORT_S and sets <= MAX_LATENCY_GRAPHS:
-            work.group = 1
-            return [self._captured(work, 1, first=i) for i in range(sets)]
-        rounds = max(1, math.ceil(GROUP_S / (work.iteration_s * sets)))
-        work.group = rounds * sets
-        return [self._captured(work, work.group)]
-
-    def _captured(self, work: CudaPrepared, iterations: int, first: int = 0) -> torch.cuda.CUDAGraph:
-        built = work.built
-        if built is None:
-            raise CaseError("the work was already released")
+    def _captured(
+        self, work: CudaPrepared, built: Built, iterations: range, pool: torch.cuda._POOL_HANDLE | None = None
+    ) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=work.stream):
-            for i in range(first, first + iterations):
+        with torch.cuda.graph(graph, pool=pool, stream=work.stream):
+            for i in iterations:
                 built.step(i)
         with torch.cuda.stream(work.stream):
             graph.replay()
         work.stream.synchronize()
         return graph
+
+    def _end_capture_of_generator(self) -> None:
+        """Give the default generator a state that no capture is under way of.
+
+        A capture that fails at its end leaves the old one waiting for it, and every dropout after that would raise
+        "Offset increment outside graph capture". Source: ATen/cuda/CUDAGraph.cpp, ``CUDAGraph::capture_end``.
+        """
+        generator = torch.cuda.default_generators[self._device.index]
+        with contextlib.suppress(RuntimeError):
+            generator.graphsafe_set_state(generator.clone_state())
 
     def _eager_latency_s(self, work: CudaPrepared, built: Built) -> float:
         """Device time per iteration when the host launches every kernel, over the same inputs as the loop's."""
@@ -226,6 +251,16 @@ class CudaDevice:
             after.record(work.stream)
         work.stream.synchronize()
         return float(before.elapsed_time(after)) * 1e-3
+
+
+def _latency_groups(iteration_s: float, sets: int) -> list[range]:
+    """Iterations of each graph of the latency pass, whose replays in turn go through all input sets, as the loop does.
+
+    Long iterations get a graph each; short ones, and those of many sets, one graph of whole rounds.
+    """
+    if iteration_s >= SAMPLE_S and sets <= MAX_LATENCY_GRAPHS:
+        return [range(i, i + 1) for i in range(sets)]
+    return [range(sets * max(1, math.ceil(SAMPLE_S / max(iteration_s * sets, 1e-7))))]
 
 
 def uuid_of(which: str) -> str:

@@ -81,18 +81,33 @@ class CudaLoop:
             self._begin.record(prepared.stream)
             self._begin.synchronize()
         self._begin_s = clock.now_s()
-        self.feed(FIRST_S)
+        self._queue(self._depth(FIRST_S))
 
-    def feed(self, ahead_s: float) -> None:
-        """Queue chunks until ``ahead_s`` seconds of them wait, two at least."""
-        depth = max(2, math.ceil(ahead_s / self._chunk_s))
+    def feed(self, ahead_s: float) -> bool:
+        """Queue chunks until ``ahead_s`` seconds of them wait, two at least; of eager work one chunk a call.
+
+        Launching kernels takes the host's time, and where it takes more than the GPU does the queue never fills: who
+        polls the meter in between must not wait for that. A thread of its own would not do: cuDNN's choices are kept
+        by thread (ATen/native/cudnn/Conv_v8.cpp), and a new one would try them all again within the window.
+
+        Returns:
+            Whether more is wanted.
+        """
         waited = bool(self._pending)
         while self._pending and self._pending[0].query():
             self._pending.popleft()
         if waited and not self._pending:
             self.gaps += 1
+        missing = self._depth(ahead_s) - len(self._pending)
+        self._queue(missing if self._work.graph is not None else min(missing, 1))
+        return len(self._pending) < self._depth(ahead_s)
+
+    def _depth(self, ahead_s: float) -> int:
+        return max(2, math.ceil(ahead_s / self._chunk_s))
+
+    def _queue(self, chunks: int) -> None:
         with torch.cuda.stream(self._work.stream):
-            while len(self._pending) < depth:
+            for _ in range(chunks):
                 self._work.run_chunk()
                 event = torch.cuda.Event(enable_timing=True)
                 event.record(self._work.stream)

@@ -56,8 +56,9 @@ class SimulatedLoop:
         self._chunk = max(1, math.ceil(CHUNK_S / self._iteration_s))
         device.power.set(self._begin_s, work.truth.power_w * power, iteration_s=self._iteration_s)
 
-    def feed(self, ahead_s: float) -> None:
+    def feed(self, ahead_s: float) -> bool:  # noqa: ARG002  (the protocol's)
         """Nothing to queue."""
+        return False
 
     def stop(self) -> Sequence[Stamp]:
         """Finish the running chunk and let the board fall back to active idle."""

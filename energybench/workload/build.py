@@ -68,10 +68,10 @@ def build(
         UnsupportedError: the device does not have the format of a layer's weights.
     """
     case = plan.case
-    if case.compile:
-        lift_the_limit()
     if plan.given is not None:
         return _as_given(plan.given, case, l2_bytes)
+    if case.compile:
+        lift_the_limit()
     _set_tf32(case, device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
