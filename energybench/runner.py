@@ -66,8 +66,7 @@ def _that_fit_together(bench: Bench, comparison: Comparison) -> list[tuple[WorkP
     works = tuple(work for work in comparison.works if (comparison.id, work.work) not in bench.given_up)
     if not works:
         return []
-    l2_bytes = bench.device.facts.l2_bytes or 0
-    needs_bytes = {work.work: resident_bytes(work, l2_bytes) for work in works}
+    needs_bytes = {work.work: resident_bytes(work, bench.device.facts.l2_bytes) for work in works}
     if free is None or sum(needs_bytes.values()) <= MEMORY_SHARE * free:
         return [works]
     baseline, *others = works

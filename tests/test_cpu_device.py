@@ -1,11 +1,12 @@
 """The CPU device really runs the work, in a thread of its own, and reports what goes wrong in it."""
 
+import os
 import sys
 from itertools import pairwise
 
 import pytest
 
-from energybench.devices.cpu import CpuDevice
+from energybench.devices.cpu import CpuDevice, _last_level_cache_bytes
 from energybench.errors import CaseError
 from energybench.suite import expand, parse_suite
 from energybench.workload import plan_workload
@@ -69,11 +70,20 @@ def test_released_work_cannot_be_run_again(device):
         device.latency_samples(work, 0.01)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "found"),
+    [({"3": 2**25, "2": 2**20}, 2**25), ({"3": 0, "2": 2**20}, 2**20), ({"3": -1, "2": 2**20}, 2**20), ({}, None)],
+)
+def test_the_last_cache_that_has_a_size_is_the_last_one(monkeypatch, sizes, found):
+    monkeypatch.setattr(os, "sysconf", lambda name: sizes.get(name[len("SC_LEVEL")], -1))
+    assert _last_level_cache_bytes() == found
+
+
 def test_the_interpreter_is_left_as_it_was_found():
     before_s = sys.getswitchinterval()
     opened = CpuDevice()
     opened.close()
-    assert sys.getswitchinterval() == before_s
+    assert sys.getswitchinterval() == pytest.approx(before_s, abs=2e-6)  # it is kept in whole microseconds
 
 
 def test_the_device_says_what_it_is(device):

@@ -124,6 +124,12 @@ def test_dropped_values_invalidate_above_one_percent() -> None:
     assert reading_health(readings(), {"x": 3}, A100, 0.0, 10.0).invalid(POWER_INSTANT)
 
 
+def test_what_was_dropped_is_held_against_everything_that_was_asked_for() -> None:
+    """Faults are counted over the whole loop: of 202 values, however few of them lie in its interior."""
+    health = reading_health(readings(), {"power_instant_w: not above 0": 2}, A100, 9.0, 10.0)
+    assert health.impossible_share == pytest.approx(2 / 202)
+
+
 def test_kinds_that_are_not_in_the_profile_are_not_judged() -> None:
     only = replace(A100, streams=tuple(s for s in A100.streams if s.kind == POWER), counter=None)
     assert reading_health(readings(4.0), {}, only, 0.0, 10.0).stale_share == {}

@@ -162,6 +162,21 @@ def test_two_writers_of_one_folder_are_refused_until_the_first_is_gone(folder):
     Journal.resume(load(folder)).close()
 
 
+def test_what_another_process_wrote_since_the_folder_was_found_is_gone_on_with(folder):
+    found = load(folder)
+    other = Journal.resume(load(folder))
+    number = other.append(window(7), readings(7)).number
+    other.close()
+    journal = Journal.resume(found)
+    assert [w.number for w in journal.windows][-1] == number
+    assert journal.record.sessions == 3
+    journal.append(window(8), readings(8))
+    journal.close()
+    again = load(folder)
+    assert again.readings(again.windows[-2]) == readings(7)
+    assert again.readings(again.windows[-1]) == readings(8)
+
+
 def test_a_stopped_comparison_is_a_line_and_the_record_is_not_written_again(folder):
     journal = Journal.resume(load(folder))
     before = (folder / RUN_FILE).stat().st_mtime_ns

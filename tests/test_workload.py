@@ -14,7 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from energybench.cost import conv2d_cost, linear_cost
 from energybench.errors import CaseError, SuiteError
 from energybench.suite import Case, expand, load_suite, parse_suite
-from energybench.workload import Built, WorkPlan, build, plan_workload
+from energybench.workload import Built, WorkPlan, build, plan_workload, resident_bytes
+from energybench.workload.given import plan_given
 from energybench.workload.trace import trace
 
 CPU = torch.device("cpu")
@@ -420,7 +421,7 @@ def test_training_something_without_parameters_is_a_suite_error():
 # --- building ---
 
 
-def built_of(*args: str, l2_bytes: float = 0, seed: int = 1, **options: str) -> Built:
+def built_of(*args: str, l2_bytes: float | None = 0, seed: int = 1, **options: str) -> Built:
     return build(plan_of(*args, **options), CPU, seed=seed, l2_bytes=l2_bytes)
 
 
@@ -457,6 +458,7 @@ def test_inputs_are_normal_numbers_and_token_ids_below_their_bound():
         (4 * 8192, "", 9, True),  # 8192 bytes an input: nine exceed twice the 32 KiB
         (1e9, "", 2048, False),  # at most that many, and said so
         (1e9, "cache: [hot]", 1, False),
+        (None, "", 2, False),  # a cache of unknown size may hold them all
     ],
 )
 def test_input_sets_rotate_through_more_than_twice_the_l2(l2_bytes, axes, sets, cold):
@@ -464,6 +466,14 @@ def test_input_sets_rotate_through_more_than_twice_the_l2(l2_bytes, axes, sets, 
     assert (len(built.input_sets), built.cold) == (sets, cold)
     assert len({x.data_ptr() for (x,) in built.input_sets}) == sets
     built.step(sets)  # wraps around
+
+
+def test_a_module_that_is_there_already_is_not_counted_into_the_memory_it_needs():
+    module, x = torch.nn.Linear(64, 64), torch.randn(8, 64)
+    built_anew = plan_of("torch.nn:Linear", "in_features: 64, out_features: 64", "[8, 64]")
+    given = plan_given(built_anew.case, module, [x])
+    there = 4 * (64 * 64 + 64 + 8 * 64)
+    assert resident_bytes(built_anew, 1e6) - resident_bytes(given, 1e6) == there
 
 
 def test_layout_and_number_format_reach_weights_and_inputs():

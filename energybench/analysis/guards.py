@@ -185,7 +185,7 @@ def reading_health(
     """Judge the readings of one loop.
 
     Args:
-        readings: taken meanwhile, in time order.
+        readings: taken meanwhile, in time order, before ``start_s`` too: what was dropped is known of all of the loop.
         faults: values the meter dropped in the same time, by what was wrong.
         sensor: what is known of the sensor.
         start_s: begin of the loop, the sensor's lag skipped: power must be varying with noise or load.
@@ -198,7 +198,7 @@ def reading_health(
     kinds = {r.kind for r in inside} & periods.keys()
     stale = {kind: _stale_share(inside, kind, STALE_REFRESHES * periods[kind], stop_s) for kind in sorted(kinds)}
     dropped = sum(faults.values())
-    asked = dropped + len(inside)
+    asked = dropped + len(readings)
     return ReadingHealth(stale, dropped / asked if asked else 0.0)
 
 

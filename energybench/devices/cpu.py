@@ -130,7 +130,7 @@ class CpuDevice:
                 torch.device("cpu"),
                 seed=self._seed,
                 plugins=self._plugins,
-                l2_bytes=self.facts.l2_bytes or 0,
+                l2_bytes=self.facts.l2_bytes,
             )
             graphs = compiled_graphs()
             check_outputs(built, plan)
@@ -198,8 +198,9 @@ def _cpu_title() -> str:
 
 
 def _last_level_cache_bytes() -> int | None:
+    """Size of the last cache before memory; None where the system does not say (it answers 0 or -1)."""
     try:
-        size = os.sysconf("SC_LEVEL3_CACHE_SIZE") or os.sysconf("SC_LEVEL2_CACHE_SIZE")
+        sizes = [os.sysconf("SC_LEVEL3_CACHE_SIZE"), os.sysconf("SC_LEVEL2_CACHE_SIZE")]
     except (ValueError, OSError):
         return None
-    return size if size > 0 else None
+    return next((size for size in sizes if size > 0), None)

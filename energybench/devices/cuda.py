@@ -77,7 +77,7 @@ class CudaDevice:
             uuid=f"GPU-{properties.uuid}",
             pci_bus_id=_pci_bus_id(properties),
             memory_bytes=properties.total_memory,
-            l2_bytes=properties.L2_cache_size,
+            l2_bytes=properties.L2_cache_size or None,
             details={
                 "compute_capability": f"{properties.major}.{properties.minor}",
                 "sms": properties.multi_processor_count,
@@ -97,7 +97,7 @@ class CudaDevice:
         torch.backends.cudnn.benchmark = self._benchmark_before if plan.given is not None else True
         try:
             held_before = torch.cuda.memory_allocated(self._device)
-            built = build(plan, self._device, seed=self._seed, plugins=self._plugins, l2_bytes=self.facts.l2_bytes or 0)
+            built = build(plan, self._device, seed=self._seed, plugins=self._plugins, l2_bytes=self.facts.l2_bytes)
             work = CudaPrepared(plan, built, torch.cuda.Stream(self._device))
             if plan.given is not None and not self._benchmark_before:
                 work.notes += ("torch.backends.cudnn.benchmark is off, as its owner left it",)

@@ -6,6 +6,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +19,7 @@ from energybench.journal.folder import (
     WINDOWS_FILE,
     Run,
     disk_error,
+    load,
     whole_lines,
 )
 from energybench.journal.records import OperatorRecord, ReadingsAt, RunRecord, WindowRecord
@@ -73,21 +75,28 @@ class Journal:
     def resume(cls, run: Run, record: RunRecord | None = None, operators: Iterable[OperatorRecord] = ()) -> Self:
         """Take up an interrupted run: cut off what a kill left unfinished, then append after it.
 
+        The folder is read again once no other process can write into it: one may have since it was found.
+
         Args:
-            run: what was found in its folder.
+            run: what was found in its folder, maybe a while ago.
             record: takes the place of the run's own, with ``operators``, where it goes on under other conditions.
             operators: of that record.
         """
         try:
-            journal = cls(run.folder, record or run.record, run.windows)
-            lines = run.folder / WINDOWS_FILE
-            cut_off(lines, sum(len(line) for line in whole_lines(lines)))
-            ends = [w.readings.offset + w.readings.length for w in run.windows if w.readings is not None]
-            cut_off(run.folder / READINGS_FILE, max(ends, default=0))
-            if record is not None:
-                replace_file(run.folder / OPERATORS_FILE, _lines(operators))
-            again = {"sessions": run.record.sessions + 1, "complete": False}
-            journal.update(journal.record.model_copy(update=again))
+            journal = cls(run.folder, run.record)
+            with ExitStack() as opened:
+                opened.callback(journal.close)
+                run = load(run.folder)
+                journal.record, journal.windows = record or run.record, list(run.windows)
+                lines = run.folder / WINDOWS_FILE
+                cut_off(lines, sum(len(line) for line in whole_lines(lines)))
+                ends = [w.readings.offset + w.readings.length for w in run.windows if w.readings is not None]
+                cut_off(run.folder / READINGS_FILE, max(ends, default=0))
+                if record is not None:
+                    replace_file(run.folder / OPERATORS_FILE, _lines(operators))
+                again = {"sessions": run.record.sessions + 1, "complete": False}
+                journal.update(journal.record.model_copy(update=again))
+                opened.pop_all()
             return journal
         except OSError as error:
             raise disk_error(run.folder, error) from error

@@ -46,7 +46,7 @@ class Built:
 
 
 def build(
-    plan: WorkPlan, device: torch.device, *, seed: int, plugins: Sequence[str] = (), l2_bytes: float = 0
+    plan: WorkPlan, device: torch.device, *, seed: int, plugins: Sequence[str] = (), l2_bytes: float | None = None
 ) -> Built:
     """Build a case on a device: weights by torch's own initialisation, inputs normal (integers uniform), both seeded.
 
@@ -61,7 +61,7 @@ def build(
         device: where.
         seed: of weights and inputs; the weights are the same on every device.
         plugins: the ``--plugin`` arguments.
-        l2_bytes: size of the device's L2, for cases that rotate.
+        l2_bytes: size of the device's L2, for cases that rotate; None where it is not known.
 
     Raises:
         CaseError: the device has no TF32, or the layer cannot be constructed here.
@@ -95,30 +95,42 @@ def build(
         step = _inference_step(runnable, input_sets)
     else:
         step = _training_step(runnable, input_sets, plan, device, generator)
-    cold = case.cache == "rotated" and sets * set_bytes > 2 * l2_bytes
-    return Built(runnable, input_sets, step, cold, notes)
+    return Built(runnable, input_sets, step, _is_cold(case, sets * set_bytes, l2_bytes), notes)
 
 
-def _as_given(given: Given, case: Case, l2_bytes: float) -> Built:
+def _as_given(given: Given, case: Case, l2_bytes: float | None) -> Built:
     """The module itself, with torch's switches as its owner set them; a rotating cache gets copies of its inputs."""
     set_bytes = sum(tensor.nbytes for tensor in given.inputs)
     sets = _number_of_sets(case, set_bytes, l2_bytes)
     copies = [tuple(tensor.detach().clone() for tensor in given.inputs) for _ in range(sets - 1)]
     input_sets = [given.inputs, *copies]
-    cold = case.cache == "rotated" and sets * set_bytes > 2 * l2_bytes
+    cold = _is_cold(case, sets * set_bytes, l2_bytes)
     return Built(given.module, input_sets, _inference_step(given.module, input_sets), cold)
 
 
-def _number_of_sets(case: Case, set_bytes: int, l2_bytes: float) -> int:
+def _number_of_sets(case: Case, set_bytes: int, l2_bytes: float | None) -> int:
     """How many sets of inputs a case rotates through."""
-    return 1 if case.cache == "hot" else min(MAX_SETS, max(2, int(2 * l2_bytes // max(set_bytes, 1)) + 1))
+    return 1 if case.cache == "hot" else min(MAX_SETS, max(2, int(2 * (l2_bytes or 0) // max(set_bytes, 1)) + 1))
 
 
-def resident_bytes(plan: WorkPlan, l2_bytes: float) -> int:
-    """Memory a case needs on a device, estimated: its peak, and every further set of inputs that it rotates through."""
+def _is_cold(case: Case, inputs_bytes: int, l2_bytes: float | None) -> bool:
+    """Whether no input can be found in the L2: one of unknown size may hold them all."""
+    return case.cache == "rotated" and l2_bytes is not None and inputs_bytes > 2 * l2_bytes
+
+
+def resident_bytes(plan: WorkPlan, l2_bytes: float | None) -> int:
+    """Memory a case needs on a device, estimated: its peak, and every further set of inputs that it rotates through.
+
+    A module that was handed over is there already, with one set of inputs.
+    """
     case = plan.case
     set_bytes = sum(_input_bytes(case, spec) for spec in case.inputs)
-    return plan.peak_memory_bytes + max(_number_of_sets(case, set_bytes, l2_bytes) - 2, 0) * set_bytes
+    needed = plan.peak_memory_bytes + max(_number_of_sets(case, set_bytes, l2_bytes) - 2, 0) * set_bytes
+    if plan.given is None:
+        return needed
+    module = plan.given.module
+    there = [*plan.given.inputs, *module.parameters(), *module.buffers()]
+    return max(0, needed - sum(tensor.nbytes for tensor in there))
 
 
 def _input_bytes(case: Case, spec: TensorSpec) -> int:
