@@ -239,11 +239,7 @@ def _read(bench: Bench, kinds: Collection[str] | None) -> Iterable[Reading]:
 
 def board_now(bench: Bench) -> BoardRecord | None:
     """What the board says of itself now; None without a meter."""
-    if not bench.metered:
-        return None
-    state = bench.meter.state()
-    names = set(BoardRecord.model_fields)
-    return BoardRecord(**{name: getattr(state, name) for name in names if hasattr(state, name)})
+    return bench.meter.state() if bench.metered else None
 
 
 def append(bench: Bench, window: WindowRecord, readings: Iterable[Reading] = ()) -> None:

@@ -27,15 +27,7 @@ from energybench.workload import WorkPlan
 def run_record(study: Study, station: Station, options: RunOptions) -> RunRecord:
     """``run.json`` of a study that is about to begin."""
     facts, suite = station.device.facts, study.suite
-    chosen = {
-        "quick": options.quick,
-        "against_itself": options.against_itself,
-        "precision": options.precision,
-        "only": list(options.only),
-        "set": {axis: list(values) for axis, values in options.settings.items()},
-        "plugins": [Path(p).name for p in options.plugins],
-        "seed": options.seed,
-    }
+    chosen = _options(options)
     installed = versions()
     identity = _identity(
         suite_identity(suite.text, options.plugins),
@@ -43,7 +35,6 @@ def run_record(study: Study, station: Station, options: RunOptions) -> RunRecord
         installed,
         [facts.name, facts.title, facts.uuid, facts.details, station.meter.name, _conditions(station)],
     )
-    truth = _truth(study, station.device)
     return RunRecord(
         energybench_version=energybench.__version__,
         created_utc=utc_stamp(),
@@ -58,24 +49,8 @@ def run_record(study: Study, station: Station, options: RunOptions) -> RunRecord
         cases=[case_record(p) for p in study.cases],
         skipped=[SkippedRecord(case=s.case_id, because=s.because) for s in study.skipped],
         measured_as=dict(study.measured_as),
-        device={
-            "name": facts.name,
-            "title": facts.title,
-            "short": study.machine.name if study.machine and not facts.simulated else facts.name,
-            "uuid": facts.uuid,
-            "pci_bus_id": facts.pci_bus_id,
-            "memory_bytes": facts.memory_bytes,
-            "l2_bytes": facts.l2_bytes,
-            **facts.details,
-        },
-        meter={
-            "name": station.meter.name,
-            "kinds": list(station.capabilities.kinds),
-            "refused": dict(station.capabilities.refused),
-            "scope": station.capabilities.scope,
-            "foreign_device": station.watch.foreign_device,
-            **station.meter.describe(),
-        },
+        device=_device(study, station),
+        meter=_meter(station),
         sensor=station.sensor.to_dict() if station.sensor else None,
         calibration=dict(station.watch.calibration) if station.watch.calibration else None,
         machine=machine_to_dict(study.machine) if study.machine else None,
@@ -84,9 +59,47 @@ def run_record(study: Study, station: Station, options: RunOptions) -> RunRecord
         seed=options.seed,
         simulated=facts.simulated,
         energy_reason=station.capabilities.energy_reason,
-        truth=truth,
+        truth=_truth(study, station.device),
         notes=list(station.notes),
     )
+
+
+def _device(study: Study, station: Station) -> dict[str, Any]:
+    facts = station.device.facts
+    return {
+        "name": facts.name,
+        "title": facts.title,
+        "short": study.machine.name if study.machine and not facts.simulated else facts.name,
+        "uuid": facts.uuid,
+        "pci_bus_id": facts.pci_bus_id,
+        "memory_bytes": facts.memory_bytes,
+        "l2_bytes": facts.l2_bytes,
+        **facts.details,
+    }
+
+
+def _meter(station: Station) -> dict[str, Any]:
+    return {
+        "name": station.meter.name,
+        "kinds": list(station.capabilities.kinds),
+        "refused": dict(station.capabilities.refused),
+        "scope": station.capabilities.scope,
+        "foreign_device": station.watch.foreign_device,
+        **station.meter.describe(),
+    }
+
+
+def _options(options: RunOptions) -> dict[str, Any]:
+    """What of the options decides what is measured."""
+    return {
+        "quick": options.quick,
+        "against_itself": options.against_itself,
+        "precision": options.precision,
+        "only": list(options.only),
+        "set": {axis: list(values) for axis, values in options.settings.items()},
+        "plugins": [Path(p).name for p in options.plugins],
+        "seed": options.seed,
+    }
 
 
 def _conditions(station: Station) -> list[Any]:

@@ -79,7 +79,19 @@ class OperatorRecord(_Record):
 
 
 class BoardRecord(_Record):
-    """What the board said of itself at one moment; cumulative throttle times in seconds."""
+    """What the board said of itself at one moment. What could not be read is None, never 0.
+
+    Attributes:
+        time_s: when, on the run's clock.
+        temperature_c: of the GPU.
+        sm_clock_hz: of the multiprocessors.
+        memory_clock_hz: of the memory.
+        power_limit_w: the limit that is enforced.
+        throttle_thermal_s: time slowed down by software for heat, since the driver was loaded.
+        throttle_power_s: time held at the power limit, since the driver was loaded.
+        throttle_hw_s: time slowed down by hardware (heat or power brake), since the driver was loaded.
+        clock_event_bits: why clocks are as they are, as NVML's bit mask.
+    """
 
     time_s: float
     temperature_c: float | None = None

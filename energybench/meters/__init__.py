@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from energybench.clock import Clock
 from energybench.errors import MeterError
+from energybench.journal import BoardRecord
 from energybench.readings import Reading
 from energybench.sensor import PROFILES, SensorProfile
 
@@ -40,32 +41,13 @@ class Capabilities:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class BoardState:
-    """The board at one moment. What could not be read is None, never 0.
+class BoardState(BoardRecord):
+    """The board at one moment, and who else was on it; a run folder keeps the former alone.
 
     Attributes:
-        time_s: when, on the run's clock.
-        temperature_c: of the GPU.
-        sm_clock_hz: of the multiprocessors.
-        memory_clock_hz: of the memory.
-        power_limit_w: the limit that is enforced.
-        throttle_thermal_s: time slowed down by software for heat, since the driver was loaded.
-        throttle_power_s: time held at the power limit, since the driver was loaded.
-        throttle_hw_s: time slowed down by hardware (heat or power brake), since the driver was loaded.
-        clock_event_bits: why clocks are as they are, as NVML's bit mask.
         processes: pids of others that use the board; None unless asked for (and readable).
     """
 
-    time_s: float
-    temperature_c: float | None = None
-    sm_clock_hz: float | None = None
-    memory_clock_hz: float | None = None
-    power_limit_w: float | None = None
-    throttle_thermal_s: float | None = None
-    throttle_power_s: float | None = None
-    throttle_hw_s: float | None = None
-    clock_event_bits: int | None = None
     processes: tuple[int, ...] | None = None
 
 
@@ -128,7 +110,7 @@ class NoMeter:
 
     def state(self, *, processes: bool = False) -> BoardState:  # noqa: ARG002  (the protocol's)
         """The time, and nothing else."""
-        return BoardState(self._clock.now_s())
+        return BoardState(time_s=self._clock.now_s())
 
     def describe(self) -> dict[str, Any]:
         """Its name and the reason."""

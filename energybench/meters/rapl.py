@@ -102,7 +102,7 @@ class RaplMeter:
 
     def state(self, *, processes: bool = False) -> BoardState:  # noqa: ARG002  (the protocol's)
         """The time; RAPL knows nothing else."""
-        return BoardState(self._clock.now_s())
+        return BoardState(time_s=self._clock.now_s())
 
     def describe(self) -> dict[str, Any]:
         """The domains that are added up, and those left out because others hold them."""

@@ -94,7 +94,7 @@ def polled(until_s: float, every_s: float, kinds: list[str] | None = None) -> di
 def state_now(at_s: float = 20.0, processes: bool = False) -> dict[str, Any]:
     """The board's state, and this process's pid."""
     meter, _ = opened(at_s=at_s)
-    return {**asdict(meter.state(processes=processes)), "pid": os.getpid()}
+    return {**meter.state(processes=processes).model_dump(), "pid": os.getpid()}
 
 
 def guests() -> list[int]:
