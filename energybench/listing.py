@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import groupby
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from energybench.analysis.group_size import group_size_models
 from energybench.errors import EnergyBenchError
 from energybench.expand import expand
 from energybench.machine import load_machine, machine_table
+from energybench.planner import EDGES, MIN_ITERATIONS, NOISE, TOGETHER, percent
 from energybench.report.group_size_text import network_group_size_lines, optimum_lines
 from energybench.suite import Suite, list_suites, parse_duration_s
 
 if TYPE_CHECKING:
+    from energybench.planner import Plan
     from energybench.session import Station, Study
 
 
@@ -126,7 +129,7 @@ def study_lines(study: Study, station: Station) -> Iterator[str]:
     if station.capabilities.energy_reason:
         yield f"no joules: {station.capabilities.energy_reason}"
     yield f"{len(study.cases)} cases in {len(study.measured_as)} comparisons, {study.works} distinct measurements"
-    yield f"windows: {plan.windows} x {plan.window_s:.3g} s ({plan.rule}), wanted precision {plan.precision:.2%}"
+    yield from plan_lines(plan)
     joules = "" if study.estimate.energy_j is None else f", about {study.estimate.energy_j / 1e3:.3g} kJ"
     yield f"about {study.estimate.duration_s / 60:.1f} min{joules}"
     yield ""
@@ -146,6 +149,32 @@ def study_lines(study: Study, station: Station) -> Iterator[str]:
         yield f"skipped: {len(study.skipped)}"
         for skipped in study.skipped:
             yield f"  {skipped.case_id}: {skipped.because}"
+
+
+def plan_lines(plan: Plan) -> Iterator[str]:
+    """How many windows, how long, which term ruled their length, and how precise the sensor lets them be."""
+    yield f"windows: {plan.windows} x {plan.window_s:.3g} s ({plan.rule}), wanted precision {percent(plan.precision)}"
+    if plan.error is None:
+        return
+    error, together = plan.error, plan.terms[TOGETHER]
+    inside = {
+        EDGES: f"0.776 T_eff/e; T_eff {error.edge_s:.3g} s, e {percent(error.halfwidth(together))}",
+        NOISE: f"tau T (1.96c/e)^2; tau {error.tau:.2f}, T {error.refresh_s:.3g} s, c {percent(error.noise)}",
+        TOGETHER: "their variances added",
+    }
+    yield "a window lasts at least"
+    if plan.rule not in plan.terms:
+        yield f"  > {plan.window_s:7.3g} s  {plan.rule}"
+    for term, length_s in sorted(plan.terms.items(), key=lambda item: -item[1]):
+        how = inside.get(term, "")
+        yield f"  {'>' if term == plan.rule else ' '} {length_s:7.3g} s  {term}{': ' + how if how else ''}"
+    if plan.iterations_s is not None:
+        yield f"    {plan.iterations_s:7.3g} s  {MIN_ITERATIONS} iterations of the longest case, in its own windows"
+    yield (
+        f"the sensor may leave +-{percent(plan.window_halfwidth or 0.0)} of one window open, "
+        f"+-{percent(plan.halfwidth or 0.0)} of the mean of {plan.windows}"
+    )
+    yield from (fill(remark, 80) for remark in plan.told)
 
 
 def _tera(flops_per_s: float | None) -> str:

@@ -17,6 +17,7 @@ from energybench.devices import Prepared
 from energybench.errors import CaseError
 from energybench.journal import WindowRecord
 from energybench.settling import idle_takes_s, measure_idle, settle
+from energybench.time_budget import Width
 from energybench.window import failures_as_rows, measured_window
 from energybench.workload import WorkPlan, resident_bytes
 
@@ -238,10 +239,11 @@ def _say_what_is_too_long(bench: Bench, work: Prepared, length_s: float) -> None
         )
 
 
-def worst_halfwidth(bench: Bench, comparison: Comparison) -> float:
-    """The widest relative interval of a comparison's works that have any window and did not fail; 0 where none has."""
+def widest(bench: Bench, comparison: Comparison) -> Width:
+    """The widest interval of a comparison's works that have any window and can have more; of width 0 where none has."""
     works = [work.work for work in comparison.works if (comparison.id, work.work) not in bench.given_up]
-    return max((_halfwidth(bench, comparison, work) for work in works), default=0.0)
+    widths = [Width(_halfwidth(bench, comparison, work), len(bench.windows_of(comparison, work))) for work in works]
+    return max(widths, default=Width(0.0, 0))
 
 
 def _precise(bench: Bench, comparison: Comparison, work: str) -> bool:

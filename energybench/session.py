@@ -18,11 +18,13 @@ from energybench.errors import CaseError, EnergyBenchError, MeterError
 from energybench.isolation import Step
 from energybench.journal import Journal, Run, load
 from energybench.operators import profile_study
+from energybench.planner import Plan
 from energybench.resuming import given_up, journal_for
 from energybench.run_record import run_record
-from energybench.runner import measure_comparison, worst_halfwidth
+from energybench.runner import measure_comparison, widest
 from energybench.sensor.known import ASSUMED
 from energybench.study import RunOptions, Station, Study, open_station, plan_study
+from energybench.time_budget import next_share
 from energybench.watched import Watchdog, WatchedDevice
 from energybench.workload import WorkPlan
 
@@ -59,6 +61,8 @@ def run_study(
     journal = bench.journal
     watch = _watch(bench, options, abandon)
     bench.device = WatchedDevice(station.device, watch)
+    for remark in study.plan.told:
+        bench.note(remark)
     try:
         if options.isolated is not None and options.isolated.died:
             _blame(bench, study, options.isolated)
@@ -89,7 +93,7 @@ def _bench(study: Study, station: Station, options: RunOptions, progress: Progre
         meter=station.meter,
         kinds=station.capabilities.kinds,
         sensor=station.sensor,
-        plan=study.plan,
+        plan=_first_round(study.plan),
         journal=journal,
         progress=progress,
         random=np.random.default_rng([options.seed, len(journal.windows)]),
@@ -132,6 +136,11 @@ def _spent_s(bench: Bench) -> float:
     if bench.deadline_s is None:
         return 0.0
     return (bench.plan.budget_s or 0.0) - (bench.deadline_s - bench.device.clock.now_s())
+
+
+def _first_round(plan: Plan) -> Plan:
+    """With a budget every comparison first gets the planned windows, so that an unsteady one does not eat it up."""
+    return plan if plan.budget_s is None else replace(plan, max_windows=plan.windows)
 
 
 def _watch(bench: Bench, options: RunOptions, abandon: Callable[[str], None] | None) -> Watchdog:
@@ -218,22 +227,29 @@ def _check_sensor(bench: Bench, station: Station) -> None:
 
 
 def _refine(bench: Bench, study: Study) -> None:
-    """Spend what is left of a budget on the comparison with the widest interval, one mirrored pair at a time."""
+    """Spend what is left of a budget where the interval is widest; what stays too wide was stopped by the budget."""
     plan, journal = study.plan, bench.journal
-    while True:
-        stopped = journal.record.stopped
-        widths = {c.id: worst_halfwidth(bench, c) for c in study.comparisons if stopped.get(c.id) != "failed"}
-        widest = max(study.comparisons, key=lambda c: widths.get(c.id, 0.0))
-        if widths.get(widest.id, 0.0) <= plan.precision or not fits(bench, _pair_s(bench, widest)):
+    working = {c.id: c for c in study.comparisons if journal.record.stopped.get(c.id) != "failed"}
+    while bench.deadline_s is not None and not bench.meter_lost:
+        share = next_share({name: widest(bench, c) for name, c in working.items()}, plan.precision)
+        if share is None:
             break
-        found = [bench.windows_of(widest, work.work) for work in widest.works]
+        comparison, windows = working[share[0]], share[1]
+        pair_s = _pair_s(bench, comparison)
+        pairs = int((bench.deadline_s - bench.device.clock.now_s()) / pair_s) if pair_s > 0 else 0
+        if pairs < 1 or not fits(bench, pair_s):
+            break
+        found = [bench.windows_of(comparison, work.work) for work in comparison.works]
         before = sum(map(len, found))
-        windows = 2 + max(map(len, found))
-        bench.plan = replace(plan, windows=windows, max_windows=windows)
-        journal.stop(widest.id, measure_comparison(bench, widest))
+        most = min(windows, widest(bench, comparison).windows + 2 * pairs)
+        bench.plan = replace(plan, windows=min(plan.windows, most), max_windows=most)
+        journal.stop(comparison.id, measure_comparison(bench, comparison))
         if sum(map(len, found)) == before:
             break
     bench.plan = plan
+    for name, comparison in working.items():
+        if widest(bench, comparison).halfwidth > plan.precision and journal.record.stopped.get(name) == "windows":
+            journal.stop(name, "budget")
 
 
 def _pair_s(bench: Bench, comparison: Comparison) -> float:

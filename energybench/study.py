@@ -27,9 +27,10 @@ from energybench.machine import (
     predicted_latency_s,
 )
 from energybench.meters import Capabilities, Meter
-from energybench.planner import Estimate, Plan, estimate, plan_measurement, within_budget
+from energybench.planner import Estimate, Plan, estimate, percent, plan_measurement
 from energybench.sensor import SensorProfile
-from energybench.suite import Suite
+from energybench.suite import Method, Suite
+from energybench.time_budget import within_budget
 from energybench.workload import WorkPlan, plan_workload
 
 
@@ -191,14 +192,13 @@ def study_of(
     if options.against_itself:
         plans = doubled(plans)
     comparisons, measured_as = comparisons_of(plans)
-    method = suite.method
-    if options.budget_s is not None:
-        method = method.model_copy(update={"budget_s": options.budget_s})
+    method, remark = _method_of(suite, options)
     sensor = station.sensor
-    plan = plan_measurement(method, sensor, quick=options.quick, precision=options.precision)
     machine = _machine_of(station.device, options.machine)
+    iteration_s = _longest_iteration_s(plans, machine)
+    plan = plan_measurement(method, sensor, quick=options.quick, precision=options.precision, iteration_s=iteration_s)
     works = sum(len(c.works) for c in comparisons)
-    plan = within_budget(plan, works, len(comparisons))
+    plan = within_budget(replace(plan, remarks=(*remark, *plan.remarks)), works, len(comparisons))
     power_w = _expected_power_w(plans, machine) if sensor else None
     expected = estimate(plan, works, len(comparisons), power_w)
     return Study(suite, plans, tuple(skipped), comparisons, measured_as, plan, expected, machine)
@@ -226,6 +226,28 @@ def _machine_of(device: Device, sheet: str | None) -> Machine | None:
     if isinstance(device, SimulatedDevice):
         return device.machine
     return machine_for_device(device.facts.title)
+
+
+def _method_of(suite: Suite, options: RunOptions) -> tuple[Method, tuple[str, ...]]:
+    """The suite's method as the command line has it; with what is to be said of it.
+
+    A suite's budget is made for its own precision: who asks for a finer one without a budget gets it.
+    """
+    method, wanted = suite.method, options.precision
+    if options.budget_s is not None:
+        return method.model_copy(update={"budget_s": options.budget_s}), ()
+    if wanted is None or method.budget_s is None or wanted >= method.precision:
+        return method, ()
+    said = f"the suite's budget of {method.budget_s / 60:.3g} min is for {percent(method.precision)}: it does not hold"
+    return method.model_copy(update={"budget_s": None}), (f"{said} for --precision {percent(wanted)} without --budget",)
+
+
+def _longest_iteration_s(plans: Sequence[WorkPlan], machine: Machine | None) -> float | None:
+    """Of all cases, as modelled; None without a machine sheet, or where it says nothing of any case."""
+    if machine is None:
+        return None
+    works = {p.work: p.operators for p in plans if not missing_rate(p.operators, machine)}
+    return max((predicted_latency_s(operators, machine) for operators in works.values()), default=None)
 
 
 def _expected_power_w(plans: Sequence[WorkPlan], machine: Machine | None) -> float | None:

@@ -156,10 +156,11 @@ class Method(_Model):
 
     precision: Annotated[float, BeforeValidator(parse_precision)] = 0.01
     """Wanted relative half-width of the 95 % interval: ``1%`` or ``0.01``."""
-    windows: Annotated[StrictInt, Field(ge=2)] = 8
-    """Least number of windows of every variant; rounded up to even where variants are compared."""
+    windows: Annotated[StrictInt, Field(ge=5)] = 8
+    """Least number of windows of every variant, at least 5; rounded up to even, because variants are compared."""
     window_s: Annotated[float, BeforeValidator(parse_duration_s)] | None = None
-    """Length of a window, ``500ms`` or seconds; by default from the sensor and the wanted precision."""
+    """Wish for the least length of a window, ``500ms`` or seconds, where 1 s (with a counter) or 5 s (without) is too
+    long; lengthened, and the run says so, where the sensor or the precision of all windows together needs more."""
     budget_s: Annotated[float, BeforeValidator(parse_duration_s)] | None = None
     """Stop after this time, spread so that the widest interval is narrowed most: ``20min`` or seconds."""
 

@@ -24,7 +24,7 @@ variants:
   a: {layer: GroupConv2d, args: {channels: 8, kernel_size: 3, groups: 2}}
   b: {layer: GroupConv2d, args: {channels: 8, kernel_size: 3, groups: 8}}
 input: [4, 8, 8, 8]
-method: {windows: 4, precision: 50%, window_s: 1s}
+method: {windows: 6, precision: 50%, window_s: 1s}
 """
 DEAD = 9
 CALLS = ("write", "fsync", "replace", "truncate", "unlink", "mkdir")

@@ -23,7 +23,7 @@ LAYERS = (
     {"analysis"},
     {"planner", "meters"},
     {"devices"},
-    {"bench", "deadline", "against_itself", "watched"},
+    {"bench", "deadline", "against_itself", "watched", "time_budget"},
     {"settling", "calibrate", "doctor", "window"},
     {"runner", "study", "operators"},
     {"run_record", "resuming"},

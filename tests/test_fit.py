@@ -40,7 +40,7 @@ axes:
     - {channels: 1024, size: 7, stride: 1, width: 32}
   batch: [1, 32]
   dtype: [float16, float32]
-method: {windows: 4, window_s: 1s}
+method: {windows: 6, window_s: 1s}
 """
 
 

@@ -119,7 +119,7 @@ HOSTILE = {
         "batch": [2],
     },
     "skip": [{"variant": NAMES[1], "network": "=1+1<b>", "because": f"{SCARY}\x1b[2J\n+cmd"}],
-    "method": {"windows": 2, "window_s": 1, "precision": 0.9},
+    "method": {"windows": 6, "window_s": 1, "precision": 0.9},
 }
 
 

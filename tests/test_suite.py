@@ -111,7 +111,7 @@ def test_the_defaults_are_the_trustworthy_ones():
         (replaced("quick: {batch: [1]}", "quick: {channels: [64]}"), ["x.yaml:20", "no entry has channels=64"]),
         (replaced("quick: {batch: [1]}", "quick: {stage: [64]}"), ["x.yaml:20", "several fields", "channels"]),
         (replaced("precision: 1%", "precision: high"), ["x.yaml:21: method.precision", "'high'"]),
-        (replaced("windows: 6", "windows: 1"), ["x.yaml:21: method.windows"]),
+        (replaced("windows: 6", "windows: 4"), ["x.yaml:21: method.windows"]),
         (replaced("500ms", "fast"), ["x.yaml:21: method.window_s", "'fast'"]),
         (replaced("analytic: group_size", "analytic: group"), ["x.yaml:22: analytic", "'group_size'", "'group'"]),
         (replaced("name: study", "name: ../study"), ["x.yaml:1: name", "'../study'"]),
