@@ -35,6 +35,12 @@ FLAGS: dict[str, Flag] = {
             "few-windows", "n", "fewer windows than planned", "run the same command again: it measures what is missing"
         ),
         Flag(
+            "no-interval",
+            "N",
+            "fewer than five windows count: a mean without an interval, and no verdict",
+            "run the same command again: it measures what is missing",
+        ),
+        Flag(
             "drift",
             "d",
             "power or speed changed by over 1 % within windows",

@@ -31,8 +31,8 @@ axes:
 method: {precision: 1%, windows: 6, window_s: 300ms}
 """
 
-FLAT = [0.999, 1.000, 1.001, 1.000]
-"""Four windows around 1, 0.1 % apart."""
+FLAT = [1.0, 1.001, 0.999, 1.0, 1.001, 0.999]
+"""Six windows around 1, 0.1 % apart."""
 
 
 class Silent:

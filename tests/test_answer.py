@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from energybench import columns
-from energybench.report.answer import answer
+from energybench.report.answer import answer, smallest_difference_line
 
 
 def pair(ratio: float, half: float = 0.004, **fields: Any) -> dict[str, Any]:
@@ -32,6 +32,21 @@ def test_one_comparison_is_told_with_its_amount_interval_and_place() -> None:
         "At matched MACs, new a needs 9.6 % less energy per inference than old a (N, batch 1, float16); "
         "95 % interval: 9.2 to 10 % less."
     )
+
+
+def test_the_smallest_difference_that_could_show_is_said_beside_what_cannot_be_told() -> None:
+    rows = [
+        pair(0.9, smallest_difference=0.01, network="a"),
+        pair(0.999, half=0.03, smallest_difference=0.03, network="b"),
+        pair(0.9, smallest_difference=0.012, network="c"),
+    ]
+    said = answer(frame(*rows))
+    line = "Smallest difference that these comparisons can show: 3.0 % (half of them 1.2 %), with 80 % power."
+    assert smallest_difference_line(said.outcomes) == line
+    assert said.certainty.endswith(line)
+    assert any("cannot tell" in text and "a difference below 3.0 % need not show" in text for text in said.lines)
+    unknown = answer(frame(pair(0.9, energy_ratio_low=0.0, energy_ratio_high=math.inf, smallest_difference=math.inf)))
+    assert smallest_difference_line(unknown.outcomes) == ""
 
 
 def test_an_interval_that_holds_one_is_no_win() -> None:
@@ -106,7 +121,7 @@ def test_without_joules_the_answer_is_about_latency_and_says_why() -> None:
 def test_one_replicate_claims_nothing() -> None:
     said = answer(frame(pair(0.5, energy_ratio_low=0.0, energy_ratio_high=math.inf)))
     assert "cannot be told" in said.headline
-    assert "one replicate" in said.certainty
+    assert "Fewer than five windows" in said.certainty
 
 
 def test_a_run_of_one_variant_says_that_nothing_was_compared() -> None:

@@ -6,13 +6,14 @@ Seeds are dates, and were not chosen. 2000 runs tell a coverage of 0.95 to half 
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.signal import lfilter
 
 from energybench.analysis.joules import window_joules
-from energybench.analysis.ratios import ratio_of
-from energybench.analysis.statistics import log_interval
+from energybench.analysis.ratios import Stage, ratio_of, total_of
+from energybench.analysis.statistics import LEAST_REPLICATES, log_interval, verdict
 from energybench.journal import WindowRecord
-from energybench.planner import GROWTH, READINGS_A_WINDOW
+from energybench.planner import GROWTH, LEAST_WINDOWS, READINGS_A_WINDOW
 from energybench.readings import ENERGY, POWER_INSTANT, Reading
 from energybench.sensor import Counter, SensorProfile, Stream
 from energybench.suite import Method
@@ -78,23 +79,57 @@ def test_intervals_from_counter_ticks_hold_the_truth():
     assert LOW <= share_that_holds(intervals, LOAD_W * ITERATION_S) <= HIGH
 
 
-@pytest.mark.parametrize("spread", [0.5, 1.2, 1.7, 2.0, 2.5])
-def test_stopping_when_the_interval_is_narrow_enough_costs_less_than_two_points(spread):
-    """The runner's rule: two windows more until the half-width is the wanted one, at most four times the windows.
+def stopped(windows, planned, precision):
+    """The runner's rule on log values (runs x windows): at which window each run stops, and its half-width there.
+
+    Looks begin at the planned number and come every two windows, until the half-width is the wanted one or there are
+    ``GROWTH`` times as many.
+    """
+    looks = np.arange(planned, GROWTH * planned + 1, 2)
+    means = windows.cumsum(axis=1)[:, looks - 1] / looks
+    squares = (windows**2).cumsum(axis=1)[:, looks - 1]
+    errors = np.sqrt((squares / looks - means**2) / (looks - 1))
+    halfwidths = np.sinh(stats.t.ppf(0.975, looks - 1) * errors)
+    enough = halfwidths <= precision
+    enough[:, -1] = True
+    chosen = enough.argmax(axis=1)
+    rows = np.arange(len(windows))
+    return looks[chosen], means[rows, chosen], halfwidths[rows, chosen]
+
+
+@pytest.mark.parametrize("spread", [0.5, 1.2, 1.7, 2.0, 2.5, 4.0])
+@pytest.mark.parametrize("planned", [LEAST_WINDOWS, WINDOWS])
+def test_stopping_when_the_interval_is_narrow_enough_costs_little(planned, spread):
+    """For the fewest windows a plan has, and for the default.
 
     Args:
+        planned: windows before the first look.
         spread: of the windows, in units of the wanted half-width; stopping early is worst at about 2.
     """
     random = np.random.default_rng(20261123)
     precision = 0.01
-    held = 0
-    for windows in np.exp(random.normal(0, spread * precision, (RUNS, GROWTH * WINDOWS))):
-        count = WINDOWS
-        while log_interval(windows[:count].tolist()).relative_halfwidth > precision and count < GROWTH * WINDOWS:
-            count += 2
-        interval = log_interval(windows[:count].tolist())
-        held += interval.low <= 1.0 <= interval.high
-    assert LOW <= held / RUNS <= HIGH
+    windows = random.normal(0, spread * precision, (20 * RUNS, GROWTH * planned))
+    counts, means, halfwidths = stopped(windows, planned, precision)
+    # What is vectorised here is the statistics of the runs themselves.
+    for run in range(20):
+        interval = log_interval(np.exp(windows[run, : counts[run]]).tolist())
+        assert interval.estimate == pytest.approx(np.exp(means[run]))
+        assert interval.relative_halfwidth == pytest.approx(halfwidths[run])
+    assert LOW <= np.mean(np.abs(means) <= np.arcsinh(halfwidths)) <= HIGH
+
+
+@pytest.mark.parametrize("count", range(1, LEAST_REPLICATES + 2))
+def test_fewer_than_five_windows_have_a_mean_and_no_interval(count):
+    values = {block: 1.0 + 0.01 * block for block in range(count)}
+    alike = [1.001 + 0.01 * ((block * 7) % 3) for block in range(count)]
+    few = count < LEAST_REPLICATES
+    for found in (log_interval(list(values.values())), total_of([Stage("a", 2.0, values)])):
+        assert found.estimate > 0
+        assert (found.high == np.inf) == few
+    ratio = ratio_of(values, dict(enumerate(alike)))
+    if ratio is not None:  # of five windows each two mirrored pairs are whole, which are four of them
+        assert (ratio.interval.high == np.inf) == (count // 2 * 2 < LEAST_REPLICATES)
+        assert verdict(ratio.interval) == "cannot tell" or count >= LEAST_REPLICATES + 1
 
 
 def blocks(random, drift, spread):

@@ -45,7 +45,7 @@ def test_an_interval_reads_as_changes_in_the_order_of_their_size() -> None:
     assert quantities.change_between(0.90, 0.92) == "8.0 to 10 % less"
     assert quantities.change_between(1.02, 1.04) == "2.0 to 4.0 % more"
     assert quantities.change_between(0.99, 1.02) == "1.0 % less to 2.0 % more"
-    assert quantities.change_between(0.0, math.inf) == "no interval: one replicate"
+    assert quantities.change_between(0.0, math.inf) == "none: too few windows"
 
 
 def test_a_lopsided_interval_is_written_by_its_ends() -> None:

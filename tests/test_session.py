@@ -16,6 +16,7 @@ from energybench.devices.simulated import SimulatedDevice
 from energybench.errors import DeviceError, MeterError, RunFolderError, SuiteError
 from energybench.journal import load
 from energybench.report.method import budget
+from energybench.report.terminal import render_summary
 from energybench.runner import MEMORY_SHARE
 from energybench.session import RunOptions, Station, open_station, plan_study, run_study
 from energybench.suite import load_suite, parse_suite
@@ -151,6 +152,27 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, after):
     assert run.windows[: len(before.windows)] == before.windows
     assert set(summarize(run).cases["status"]) == {"ok"}
     assert progress.windows <= study.works * study.plan.windows + study.works
+
+
+def test_fewer_than_five_windows_give_a_mean_without_interval_verdict_or_silence(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        measured(tmp_path, progress=Remembering(interrupt_after=4 * 3))  # four blocks of three variants
+    (folder,) = (tmp_path / "results").iterdir()
+    summary = summarize(load(folder))
+    rows = summary.cases[summary.cases["status"] == "ok"]
+    assert rows["windows"].tolist() == [4, 4, 4]
+    assert rows["energy_per_inference_j"].notna().all()
+    ends = ["energy_per_inference_low_j", "energy_per_inference_high_j", "loop_latency_low_s", "energy_ratio_low"]
+    others = rows[rows["variant"] != "FgGC g=8"]  # the baseline is as much as itself
+    assert others[[*ends, "relative_halfwidth"]].isna().all(axis=None)
+    assert rows["flags"].str.contains("no-interval").all()
+    assert rows["reason"].str.contains("no interval: 4 of at least 5 windows").all()
+    compared = summary.pairs[summary.pairs["energy_ratio"].notna()]
+    assert compared["verdict"].tolist() == ["cannot tell"] * 3  # one matched pair, two against the baseline
+    assert compared["energy_ratio_low"].isna().all()
+    text = render_summary(summary)
+    assert "95 % interval: none: too few windows" in text
+    assert "Smallest difference" not in text
 
 
 def test_a_finished_run_is_not_resumed_and_fresh_never_is(tmp_path):

@@ -19,7 +19,7 @@ from energybench.analysis.statistics import (
     visible_difference,
 )
 
-POSITIVE = st.lists(st.floats(1e-6, 1e6), min_size=2, max_size=30)
+POSITIVE = st.lists(st.floats(1e-6, 1e6), min_size=5, max_size=30)
 
 
 @given(POSITIVE)

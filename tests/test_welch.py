@@ -9,8 +9,8 @@ from scipy import stats
 from energybench.analysis.statistics import Interval
 from energybench.analysis.welch import Windows, gain_halfwidth, logs_of, unpaired_ratio, widened
 
-OLD = Windows("old", 1, (1.00, 1.02, 0.99, 1.01), (2.0, 2.1, 1.9, 2.05))
-NEW = Windows("new", 1, (1.10, 1.13, 1.09, 1.12, 1.11), (2.6, 2.5, 2.55, 2.45, 2.65))
+OLD = Windows("old", 1, (1.00, 1.02, 0.99, 1.01, 1.00), (2.0, 2.1, 1.9, 2.05, 1.98))
+NEW = Windows("new", 1, (1.10, 1.13, 1.09, 1.12, 1.11, 1.10), (2.6, 2.5, 2.55, 2.45, 2.65, 2.52))
 
 
 def test_a_ratio_of_two_runs_has_welch_s_interval_on_logarithms():
@@ -32,7 +32,7 @@ def test_the_change_of_energy_is_exactly_that_of_time_times_that_of_power():
 
 
 def test_what_varies_in_time_and_joules_alike_does_not_widen_power():
-    seconds = (1.0, 1.2, 0.9, 1.1)
+    seconds = (1.0, 1.2, 0.9, 1.1, 1.0)
     logs = logs_of([Windows("a", 1, seconds, tuple(3 * s for s in seconds))])
     assert logs.power.variance_of_mean == pytest.approx(0, abs=1e-30)
     assert logs.energy.variance_of_mean > 1e-3
@@ -42,15 +42,15 @@ def test_the_logarithm_of_a_total_weighs_stages_by_their_shares():
     # 3 x 2 J + 1 x 4 J = 10 J: shares 0.6 and 0.4; variances of the means v/n each, scaled by the shares squared
     d1, d2 = 0.01, 0.03
     stages = [
-        Windows("a", 3, (1.0, 1.0), (2 * math.exp(-d1), 2 * math.exp(d1))),
-        Windows("b", 1, (1.0, 1.0), (4 * math.exp(-d2), 4 * math.exp(d2))),
+        Windows("a", 3, (1.0,) * 6, (2 * math.exp(-d1), 2 * math.exp(d1)) * 3),
+        Windows("b", 1, (1.0,) * 6, (4 * math.exp(-d2), 4 * math.exp(d2)) * 3),
     ]
     total = logs_of(stages).energy
     assert total.mean == pytest.approx(math.log(10))
-    # two values m -+ d have variance 2 d^2, their mean d^2
-    v1, v2 = (0.6 * d1) ** 2, (0.4 * d2) ** 2
+    # six values m -+ d have variance 6 d^2 / 5, their mean d^2 / 5
+    v1, v2 = (0.6 * d1) ** 2 / 5, (0.4 * d2) ** 2 / 5
     assert total.variance_of_mean == pytest.approx(v1 + v2)
-    assert total.degrees == pytest.approx((v1 + v2) ** 2 / (v1**2 + v2**2))
+    assert total.degrees == pytest.approx((v1 + v2) ** 2 / (v1**2 / 5 + v2**2 / 5))
 
 
 def test_stages_that_share_a_measurement_do_not_average_out():
@@ -83,7 +83,7 @@ def test_a_single_window_gives_a_ratio_without_an_interval():
 
 
 def test_windows_without_any_spread_give_a_point():
-    flat = logs_of([Windows("flat", 1, (2.0, 2.0, 2.0))]).latency
+    flat = logs_of([Windows("flat", 1, (2.0,) * 5)]).latency
     ratio = unpaired_ratio(flat, flat)
     assert (ratio.interval.low, ratio.interval.high, ratio.smallest_difference) == (1.0, 1.0, 0.0)
 

@@ -13,7 +13,7 @@ from energybench.analysis.guards import alias_bound, host_bound_share
 from energybench.analysis.measured import Measured
 from energybench.analysis.ratios import Ratio, ratio_of
 from energybench.analysis.row_flags import row_flags
-from energybench.analysis.statistics import Interval, log_interval
+from energybench.analysis.statistics import LEAST_REPLICATES, Interval, log_interval
 from energybench.journal import CaseRecord
 from energybench.machine import attainable_latency_s, missing_rate, predicted_energy_j, predicted_latency_s
 
@@ -162,12 +162,12 @@ def _status(book: Book, measured: Measured, energy: Interval | None, stopped: st
                 "the budget ended before its first window; give a larger one, or go on with the same command",
             )
         return "missing", "not measured yet; run the same command again to go on"
+    few = few_windows(len(measured.energy_by_block) or len(measured.windows), book.provenance)
     if energy is not None:
-        return "ok", ""
-    if measured.distrust:
-        return "ok", f"no joules: {measured.distrust}"
+        return "ok", few
     reasons = {w.joules.reason for w in measured.windows if w.joules.reason}
-    return "ok", "no joules: " + (book.record.energy_reason or "; ".join(sorted(reasons)))
+    why = measured.distrust or book.record.energy_reason or "; ".join(sorted(reasons))
+    return "ok", "; ".join(filter(None, (f"no joules: {why}", few)))
 
 
 def _alias_bound(book: Book, measured: Measured, energy: Interval | None, latency: Interval | None) -> float | None:
@@ -220,6 +220,13 @@ def ratio_columns(name: str, ratio: Ratio) -> Row:
 
 def _interval(values: Sequence[float]) -> Interval | None:
     return log_interval(values) if values else None
+
+
+def few_windows(count: int, provenance: str) -> str:
+    """Why a mean of so many windows has no interval; empty where it has one, or was not measured at all."""
+    if count >= LEAST_REPLICATES or provenance == "modelled":
+        return ""
+    return f"no interval: {count} of at least {LEAST_REPLICATES} windows; run the same command again"
 
 
 def finite(value: float) -> float | None:

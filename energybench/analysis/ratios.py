@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from energybench.analysis.statistics import (
+    LEAST_REPLICATES,
     Interval,
     contrast,
     interval_from_error,
@@ -58,12 +59,16 @@ def ratio_of(variant: ByBlock, against: ByBlock) -> Ratio | None:
 
 
 def total_of(stages: Sequence[Stage]) -> Interval:
-    """The weighted sum of independent stages with its interval (delta method on logarithms)."""
+    """The weighted sum of independent stages with its interval (delta method on logarithms).
+
+    Without one where some stage has fewer than ``LEAST_REPLICATES`` windows.
+    """
     stages = merged(stages)
+    few = min(len(s.by_block) for s in stages) < LEAST_REPLICATES
     total = sum(s.weight * s.mean for s in stages)
     parts = [contrast([s.weight * s.mean / total * math.log(v) for v in s.by_block.values()]) for s in stages]
     spread = summed(parts)
-    if not math.isfinite(spread.high):
+    if few or not math.isfinite(spread.high):
         return Interval(total, 0.0, math.inf, 0)
     return Interval(total, total * spread.low / spread.estimate, total * spread.high / spread.estimate, spread.degrees)
 
@@ -77,7 +82,8 @@ def ratio_of_totals(variant: Sequence[Stage], against: Sequence[Stage]) -> Ratio
 
     Returns:
         None where some stage has no mirrored pair in common; a ratio without an interval where every stage is a
-        single value (a prediction).
+        single value (a prediction), or where the pairs of some stage hold fewer than ``LEAST_REPLICATES`` windows of
+        each.
     """
     if all(len(s.by_block) == 1 for s in (*variant, *against)):
         total_a, total_b = sum(s.weight * s.mean for s in variant), sum(s.weight * s.mean for s in against)
@@ -100,7 +106,8 @@ def ratio_of_totals(variant: Sequence[Stage], against: Sequence[Stage]) -> Ratio
     contrasts = [contrast(values) for values in parts.values()]
     centre = math.log(total_a / total_b)
     variance = sum(c.variance_of_mean for c in contrasts)
-    if not math.isfinite(variance):
+    few = 2 * min(len(pairs) for pairs in paired) < LEAST_REPLICATES
+    if few or not math.isfinite(variance):
         return Ratio(Interval(total_a / total_b, 0.0, math.inf, 0), math.inf)
     if variance == 0:
         return Ratio(Interval(total_a / total_b, total_a / total_b, total_a / total_b, math.inf), 0.0)

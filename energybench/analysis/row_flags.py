@@ -5,6 +5,7 @@ from __future__ import annotations
 from energybench.analysis.book import Book, Row
 from energybench.analysis.guards import CLOCKS_AGREE, THROTTLE_WARNS
 from energybench.analysis.measured import COUNTER_FLAGS, Measured
+from energybench.analysis.statistics import LEAST_REPLICATES
 from energybench.flags import FLAGS
 from energybench.fusion import is_fused
 from energybench.journal import CaseRecord
@@ -52,6 +53,7 @@ def _of_the_windows(book: Book, measured: Measured) -> dict[str, bool]:
     on_cuda = str(book.record.device.get("name", "")).startswith("cuda")
     return {
         "few-windows": 0 < _counting(measured) < int(book.record.plan.get("windows", 0)),
+        "no-interval": 0 < _counting(measured) < LEAST_REPLICATES and book.run.origin != "modelled",
         "meter-lost": counts["meter-lost"] > 0,
         "not-cold": counts["not-cold"] > 0,
         "gap": counts["gap"] > 0,

@@ -27,7 +27,7 @@ class Interval:
 
     Attributes:
         estimate: the centre (geometric mean for intervals on logarithms).
-        low: lower end, -inf or 0 where one replicate says nothing.
+        low: lower end, -inf or 0 where there are too few replicates.
         high: upper end.
         degrees: degrees of freedom (may be fractional).
     """
@@ -39,18 +39,20 @@ class Interval:
 
     @property
     def relative_halfwidth(self) -> float:
-        """Half the width over the estimate; inf for a single replicate."""
+        """Half the width over the estimate; inf where there are too few replicates."""
         return (self.high - self.low) / (2 * self.estimate) if self.estimate else math.inf
 
 
 def log_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
-    """Student-t interval of the geometric mean of positive ``values`` (one a window).
+    """Student-t interval of the geometric mean of positive ``values`` (one a window); unbounded where they are few.
 
     Raises:
         ValueError: no value, or one that is not positive and finite.
     """
     if not values or not all(math.isfinite(v) and v > 0 for v in values):
         raise ValueError("an interval on logarithms needs positive, finite values")
+    if len(values) < LEAST_REPLICATES:
+        return Interval(math.exp(float(np.mean(np.log(values)))), 0.0, math.inf, 0)
     return exp_interval(np.log(values), confidence)
 
 

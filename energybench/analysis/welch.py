@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from energybench.analysis.ratios import Ratio
-from energybench.analysis.statistics import Contrast, Interval, contrast, summed, visible_difference
+from energybench.analysis.statistics import LEAST_REPLICATES, Contrast, Interval, contrast, summed, visible_difference
 
 MISSES = 0.05
 """How often a 95 % statement may miss."""
@@ -69,7 +69,7 @@ def logs_of(terms: Sequence[Windows]) -> Logs:
 
 
 def unpaired_ratio(numerator: Contrast, denominator: Contrast) -> Ratio:
-    """The ratio of two independent quantities from their logarithms; no interval where one has a single replicate.
+    """The ratio of two independent quantities from their logarithms; no interval where one has too few windows.
 
     Source: B. L. Welch, "The generalization of Student's problem ...", Biometrika 34 (1947).
     """
@@ -117,7 +117,7 @@ def _total(terms: Sequence[Windows], logs: Sequence[np.ndarray]) -> tuple[float,
 def _sum(log_total: float, replicates: Sequence[np.ndarray]) -> Contrast:
     contrasts = [contrast(values.tolist()) for values in replicates]
     variance = sum(c.variance_of_mean for c in contrasts)
-    if not math.isfinite(variance):
+    if min(map(len, replicates)) < LEAST_REPLICATES or not math.isfinite(variance):
         return Contrast(log_total, math.inf, 0)
     weights = sum(c.variance_of_mean**2 / c.degrees for c in contrasts)
     return Contrast(log_total, variance, variance**2 / weights if weights else math.inf)

@@ -7,6 +7,8 @@ is answered for latency, and the words say why.
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -91,16 +93,26 @@ def _certainty(outcomes: Sequence[Outcome], *, by_energy: bool) -> str:
     if outcomes[0].predicted:
         return "Predictions have no interval: nothing was repeated. Their expected error is in the CSV (model_error)."
     if not any(quantities.has_interval(o.low, o.high) for o in outcomes):
-        return "There was one replicate of each, so no interval can be given: run without --quick."
-    seen = [o.smallest_difference for o in outcomes if 0 < o.smallest_difference < float("inf")]
+        return "Fewer than five windows of each count, so no interval can be given: run the same command again."
     gain = "; the sensor's gain cancels in a ratio" if by_energy else ""
     text = (
         f"Intervals are 95 % of the ratio, from mirrored pairs of windows{gain}. "
         "A difference counts when its interval excludes 1."
     )
-    if seen:
-        text += f" The least difference this run could show (80 % power) is {quantities.digits(100 * max(seen), 2)} %."
-    return text
+    return " ".join(filter(None, (text, smallest_difference_line(outcomes))))
+
+
+def smallest_difference_line(outcomes: Sequence[Outcome]) -> str:
+    """The smallest difference that these comparisons can show, in a sentence; empty where nothing was repeated.
+
+    The one that all of them can show is the largest of theirs; it stands beside the median.
+    """
+    seen = [o.smallest_difference for o in outcomes if 0 < o.smallest_difference < math.inf]
+    if not seen or outcomes[0].predicted:
+        return ""
+    worst, middle = (quantities.digits(100 * value, 2) for value in (max(seen), statistics.median(seen)))
+    half = f" (half of them {middle} %)" if middle != worst else ""
+    return f"Smallest difference that these comparisons can show: {worst} %{half}, with 80 % power."
 
 
 def _caveats(outcomes: Sequence[Outcome], *, matched: bool, by_energy: bool, reason: str) -> Iterable[str]:

@@ -147,8 +147,15 @@ def pair_lines(outcomes: Sequence[Outcome]) -> Iterable[str]:
             parts.append(f"{amount}{_where(mine, word)}")
         unsure = _count(mine, "cannot tell")
         if unsure:
-            parts.append(f"cannot tell{_where(mine, 'cannot tell')}")
+            parts.append(f"cannot tell{_where(mine, 'cannot tell')}{_unseen(mine)}")
         yield f"{variant} against {against} ({_macs(mine)}): {'; '.join(parts)}."
+
+
+def _unseen(outcomes: Sequence[Outcome]) -> str:
+    """How small a difference would not have shown where it cannot be told; empty where that is not known."""
+    blind = [o.smallest_difference for o in outcomes if o.verdict == "cannot tell"]
+    known = bool(blind) and all(0 < smallest < math.inf for smallest in blind)
+    return f", a difference below {quantities.digits(100 * max(blind), 2)} % need not show" if known else ""
 
 
 def _where(outcomes: Sequence[Outcome], word: str) -> str:

@@ -126,7 +126,7 @@ def _spread(values: pd.Series, *, sign: str = "±") -> str:
     known = values.dropna()
     known = known[known < math.inf]
     if known.empty:
-        return "unknown: one replicate"
+        return "unknown: too few windows"
     middle, worst = 100 * float(known.median()), 100 * float(known.max())
     return f"{sign}{digits(middle, 2)} % (median), {sign}{digits(worst, 2)} % (worst)"
 

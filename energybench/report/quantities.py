@@ -84,7 +84,7 @@ def ratio(value: float, low: float = math.nan, high: float = math.nan) -> str:
 
 
 def has_interval(low: float, high: float) -> bool:
-    """Whether ``low`` and ``high`` bound anything: one replicate gives (0, inf), none NaN."""
+    """Whether ``low`` and ``high`` bound anything: too few windows give (0, inf), none NaN."""
     return _known(low) and _known(high) and low <= high and low > 0
 
 
@@ -112,7 +112,7 @@ def signed_percent(value: float) -> str:
 def change_between(low: float, high: float) -> str:
     """An interval of a ratio as changes: ``9.1 to 10.1 % less``, or ``0.3 % less to 0.8 % more``."""
     if not has_interval(low, high):
-        return "no interval: one replicate"
+        return "none: too few windows"
     if low >= 2:
         return f"{digits(low, 2)} to {digits(high, 2)} times as much"
     if high < 1 or low > 1:

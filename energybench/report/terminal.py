@@ -15,7 +15,7 @@ from rich.text import Text
 
 from energybench.analysis.summary import Summary
 from energybench.flags import FLAGS
-from energybench.report.answer import Answer, answer_of
+from energybench.report.answer import Answer, answer_of, smallest_difference_line
 from energybench.report.next_step import next_step
 from energybench.report.panels import split, spread_over
 from energybench.report.settings import settings_of
@@ -96,6 +96,8 @@ def _print_answer(console: Console, said: Answer) -> None:
     console.print(Text(said.headline, style="bold"), width=width)
     for line in filter(None, (*said.lines, said.least)):
         console.print(Padding(Text(line), (0, 0, 0, 2)), width=width)
+    if visible := smallest_difference_line(said.outcomes):
+        console.print(Text(visible, style="dim"), width=width)
     for caveat in said.caveats:
         console.print(Text(caveat, style="yellow"), width=width)
     console.print()
