@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
@@ -13,7 +12,7 @@ from energybench.analysis.joules import WindowJoules
 from energybench.devices import Device, Loop, Prepared, Stamp
 from energybench.errors import CaseError, DeviceLostError, UnsupportedError
 from energybench.journal import BoardRecord, Journal, WindowRecord
-from energybench.meters import Meter, MeterFault
+from energybench.meters import BoardState, Meter, MeterFault
 from energybench.planner import Plan
 from energybench.readings import ENERGY, Reading
 from energybench.sensor import SensorProfile
@@ -193,15 +192,20 @@ def poll_for_observer(bench: Bench, loop: Loop, readings: list[Reading], length_
     _feed_until(bench, loop, end_s, AHEAD_S)
 
 
-def foreign_flags(bench: Bench) -> list[str]:
-    """Whether others use the board: ``foreign-process`` for one seen here, ``foreign-unseen`` for one only listed.
+def foreign_flags(state: BoardState, *, has_context: bool) -> list[str]:
+    """Whether others use the board: ``foreign-process``; ``foreign-unseen`` where the one listed is taken to be us.
 
-    In a container the driver may list our own process under the host's number, which is why only a process that
-    exists here under its number counts as another's.
+    A process with a context is listed. In a container the driver lists ours under the number it has on the host, so
+    that where our own number is missing exactly one of those listed is ours, whether or not some process here happens
+    to have that number; every further one is another's.
+
+    Args:
+        state: the board, with its processes.
+        has_context: whether this process has a context on the board; without one every process listed is another's.
     """
-    others = bench.meter.state(processes=True).processes or ()
-    seen = [pid for pid in others if Path(f"/proc/{pid}").exists()]
-    return ["foreign-process"] if seen else ["foreign-unseen"] if others else []
+    others = len(state.processes or ())
+    ours = int(others > 0 and has_context and not state.own_listed)
+    return ["foreign-process"] if others > ours else ["foreign-unseen"] if ours else []
 
 
 def poll_until(bench: Bench, loop: Loop | None, readings: list[Reading], time_s: float) -> None:

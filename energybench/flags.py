@@ -141,10 +141,28 @@ FLAGS: dict[str, Flag] = {
             "stop it (energybench doctor lists them)",
         ),
         Flag(
+            "foreign-allowed",
+            "!",
+            "another process used the GPU, and --allow-foreign was given: its share is in the joules",
+            "stop it (energybench doctor lists them), and run without --allow-foreign",
+        ),
+        Flag(
             "foreign-unseen",
             "!",
-            "the driver lists processes that cannot be seen from here; they may be our own",
+            "the driver lists one process unknown here; it is taken to be this run under its number on the host",
             "start the container with --pid=host to tell",
+        ),
+        Flag(
+            "foreign-memory",
+            "!",
+            "the GPU's used memory changed while nothing of this run did: another process came or went",
+            "stop it (energybench doctor lists them)",
+        ),
+        Flag(
+            "idle-raised",
+            "i",
+            "idle power was over 10 % above that of the calibration: something else kept the GPU busy or hot",
+            "look for other processes; let the GPU cool down; calibrate anew if it is so now",
         ),
         Flag("meter-faults", "F", "some readings were impossible and were dropped", "energybench doctor"),
         Flag(

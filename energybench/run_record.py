@@ -99,6 +99,7 @@ def _options(options: RunOptions) -> dict[str, Any]:
         "set": {axis: list(values) for axis, values in options.settings.items()},
         "plugins": [Path(p).name for p in options.plugins],
         "seed": options.seed,
+        "allow_foreign": options.allow_foreign,
     }
 
 

@@ -138,6 +138,7 @@ def measure_idle(bench: Bench, comparison: Comparison, room_s: float = math.inf)
     readings = []
     poll_window(bench, None, readings, bench.plan.idle_s)
     stop_s = clock.now_s()
+    others, on_board = bench.meter.state(processes=True), bench.device.facts.name.startswith("cuda")
     append(
         bench,
         WindowRecord(
@@ -149,7 +150,7 @@ def measure_idle(bench: Bench, comparison: Comparison, room_s: float = math.inf)
             stamps=[(start_s, 0), (stop_s, 1)],
             before=before,
             after=board_now(bench),
-            flags=([] if steady else ["idle-unsettled"]) + foreign_flags(bench),
+            flags=([] if steady else ["idle-unsettled"]) + foreign_flags(others, has_context=on_board),
         ),
         readings,
     )

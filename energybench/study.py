@@ -39,6 +39,7 @@ class RunOptions:
     """What the command line asked for.
 
     Attributes:
+        allow_foreign: print joules although others used the board, each row flagged.
         case_limit_s: longest time of a single call that runs a case; its end ends the process (`watched`).
         machine: sheet the run is judged by, a name or a .yaml file; None: the device's own.
         isolated: which step of an isolated run this process is (`isolation`); None measures everything.
@@ -61,6 +62,7 @@ class RunOptions:
     case_limit_s: float | None = None
     isolated: Step | None = None
     wait: bool = False
+    allow_foreign: bool = False
     max_cases: int = MAX_CASES
     against_itself: bool = False
     operators: bool = False

@@ -83,6 +83,22 @@ def test_a_foreign_process_leaves_latency_and_blanks_joules(tmp_path, fake_nvml)
         assert "another process used the GPU" in row["reason"]
 
 
+def test_a_process_of_another_namespace_counts_too_and_can_be_allowed(tmp_path, fake_nvml):
+    nobody = 2**22  # no process here has this number
+    config = board(quiet("h100"), STEADY, settings=(f"process compute {nobody}",))
+    done = run(tmp_path, fake_nvml.library, config)
+    assert done.returncode == 0, done.stderr
+    for row in rows(tmp_path):
+        assert row["energy_per_inference_j"] == ""
+        assert "--allow-foreign" in row["reason"]
+    done = run(tmp_path, fake_nvml.library, config, "--allow-foreign", "--fresh")
+    assert done.returncode == 0, done.stderr
+    for row in rows(tmp_path):
+        assert float(row["power_w"]) == pytest.approx(POWER_W, rel=5e-3)
+        assert "foreign-allowed" in row["flags"].split()
+        assert "foreign-process" not in row["flags"].split()
+
+
 def test_a_throttled_board_is_named_and_its_joules_are_not_printed(tmp_path, fake_nvml):
     config = board(quiet("h100"), STEADY, settings=("violation 75 0.05 0",))
     done = run(tmp_path, fake_nvml.library, config)

@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from quiet import SMALL, Remembering, measured
 
 from energybench.analysis.guards import (
     alias_bias_w,
     alias_bound,
+    call_percentiles,
+    foreign_memory_bytes,
     longest_safe_iteration_s,
     observer_effect,
     reading_health,
     throttle_verdict,
 )
+from energybench.analysis.summary import summarize
 from energybench.analysis.wave import Wave
+from energybench.bench import foreign_flags
+from energybench.devices import Prepared, Stamp
+from energybench.devices.open import Watch
+from energybench.devices.simulated import SimulatedDevice, SimulatedLoop, SimulatedPrepared
+from energybench.journal import BoardRecord, WindowRecord, load
+from energybench.meters import BoardState
+from energybench.meters.simulated import SimulatedMeter
 from energybench.readings import ENERGY, POWER, POWER_AVERAGE, POWER_INSTANT, Reading
+from energybench.report.guards import guard_words
 from energybench.sensor import PROFILES
+from energybench.session import RunOptions, Station, plan_study, run_study
+from energybench.suite import parse_suite
 
 A100 = PROFILES["a100"]
 
@@ -128,6 +145,124 @@ def test_what_was_dropped_is_held_against_everything_that_was_asked_for() -> Non
     """Faults are counted over the whole loop: of 202 values, however few of them lie in its interior."""
     health = reading_health(readings(), {"power_instant_w: not above 0": 2}, A100, 9.0, 10.0)
     assert health.impossible_share == pytest.approx(2 / 202)
+
+
+def test_time_stamps_that_run_backwards_are_faults() -> None:
+    """Of the source's own stamps and of the host's: 3 of 200 are over 1 %."""
+    steady = [r._replace(native_time_s=r.time_s - 0.02) for r in readings()]
+    assert reading_health(steady, {}, A100, 0.0, 10.0).reversed_stamps == 0
+    native = [r._replace(native_time_s=r.time_s - 5.0) if i in (50, 90, 130) else r for i, r in enumerate(steady)]
+    health = reading_health(native, {}, A100, 0.0, 10.0)
+    assert health.reversed_stamps == 3
+    assert health.impossible_share == pytest.approx(3 / 200)
+    assert health.invalid(POWER_INSTANT)
+    host = [r._replace(time_s=r.time_s - 0.2) if i == 50 else r for i, r in enumerate(steady)]
+    assert reading_health(host, {}, A100, 0.0, 10.0).reversed_stamps == 1
+    other = [r._replace(kind=ENERGY, time_s=r.time_s - 0.01) for r in steady]  # another source has its own order
+    mixed = [r for pair in zip(steady, other, strict=True) for r in pair]
+    assert reading_health(mixed, {}, A100, 0.0, 10.0).reversed_stamps == 0
+
+
+def test_calls_are_told_by_source_with_median_and_99th_percentile() -> None:
+    slow = [r._replace(call_s=0.02 if i == 7 else 1e-3) for i, r in enumerate(readings())]
+    counter = [r._replace(kind=ENERGY, call_s=5e-4) for r in readings()]
+    healths = [reading_health(part, {}, A100, 0.0, 10.0) for part in (slow[:100], slow[100:], counter)]
+    found = call_percentiles(healths)
+    assert found[ENERGY] == (5e-4, 5e-4)
+    assert found[POWER_INSTANT] == (1e-3, pytest.approx(np.percentile([1e-3] * 199 + [0.02], 99)))
+    assert call_percentiles([]) == {}
+
+
+def test_memory_that_others_take_or_give_back_is_seen_between_two_settlings() -> None:
+    def window(used_bytes: float | None, kind: str = "window", graphs: int = 0) -> WindowRecord:
+        board = BoardRecord(time_s=0.0, memory_used_bytes=used_bytes)
+        return WindowRecord(number=0, kind=kind, before=board, after=board, recompilations=graphs)  # type: ignore[arg-type]
+
+    assert foreign_memory_bytes([]) == foreign_memory_bytes([window(None)]) == 0
+    assert foreign_memory_bytes([window(2e9), window(2.001e9), window(2e9)]) == 1e6
+    assert foreign_memory_bytes([window(2e9), window(3e9), window(3e9)]) == 1e9
+    assert foreign_memory_bytes([window(2e9), window(3e9, "settle"), window(3e9)]) == 0  # other work was prepared
+    assert foreign_memory_bytes([window(2e9), window(3e9, graphs=1), window(3e9)]) == 0
+
+
+def test_one_process_of_another_number_is_ourselves_and_any_more_are_not() -> None:
+    def flags(*pids: int, own: bool = False, context: bool = True) -> list[str]:
+        return foreign_flags(BoardState(time_s=0.0, processes=pids, own_listed=own), has_context=context)
+
+    assert foreign_flags(BoardState(time_s=0.0, processes=None), has_context=True) == []
+    assert flags() == flags(own=True) == []
+    assert flags(7) == ["foreign-unseen"]  # a container: we are listed as the host counts us
+    assert flags(os.getpid()) == ["foreign-unseen"]  # even where that number is a process here
+    assert flags(7, 8) == ["foreign-process"]
+    assert flags(7, own=True) == ["foreign-process"]
+    assert flags(7, context=False) == ["foreign-process"]
+
+
+class HeldBack(SimulatedDevice):
+    """A simulated board whose loops stand still while the driver answers the meter, as launches do that wait for it."""
+
+    answering_s = 0.0
+    """How long the meter has taken to answer, in all."""
+
+    def loop(self, prepared: Prepared) -> SimulatedLoop:
+        assert isinstance(prepared, SimulatedPrepared)
+        return HeldBackLoop(self, prepared, 1.0, 1.0)
+
+
+class HeldBackLoop(SimulatedLoop):
+    """Does in its time what fits beside the answers."""
+
+    def __init__(self, device: HeldBack, work: SimulatedPrepared, speed: float, power: float) -> None:
+        super().__init__(device, work, speed, power)
+        self._board, self._before_s = device, device.answering_s
+
+    def stop(self) -> Sequence[Stamp]:
+        stamps = super().stop()
+        held_s = self._board.answering_s - self._before_s
+        share = 1 - held_s / (stamps[-1].time_s - stamps[0].time_s)
+        return [Stamp(s.time_s, round(s.iterations * share)) for s in stamps]
+
+
+class Slow(SimulatedMeter):
+    """A simulated meter that tells its board how long it takes."""
+
+    board: HeldBack
+
+    def read(self, kinds: Collection[str] | None = None) -> list[Reading]:
+        self.board.answering_s += self._call_s
+        return super().read(kinds)
+
+
+@pytest.mark.parametrize(("call_s", "flagged"), [(2e-6, False), (2e-3, True)])
+def test_a_slow_meter_that_holds_back_the_loop_raises_the_flag_in_a_run(
+    tmp_path: Path, call_s: float, flagged: bool
+) -> None:
+    """Polled every millisecond, 2 ms a call hold the loop back for two thirds of the time, 2 us for 0.2 %."""
+    board = HeldBack("h200")
+    meter = Slow(board.clock, board.power.energy_j, PROFILES["h100"], call_s=call_s)
+    meter.board = board
+    options = RunOptions(results=tmp_path, only=("FgGC g=8",))
+    station = Station(board, Watch(meter, meter.probe(), PROFILES["h100"]), ())
+    study = plan_study(parse_suite(SMALL), station, options)
+    summary = summarize(run_study(study, station, options, Remembering()))
+    rows = summary.cases
+    assert rows["flags"].str.split().map(lambda flags: "observer" in flags).eq(flagged).all()
+    share = call_s / (call_s + 1e-3)
+    assert rows["observer_effect"].iloc[0] == pytest.approx(share / (1 - share), rel=0.1, abs=1e-3)
+    assert summary.calls[ENERGY] == pytest.approx((call_s, call_s))
+    said = " ".join(guard_words(summary))
+    assert "One call to the meter took, in the median (99th percentile)" in said
+
+
+def test_idle_above_the_calibrations_is_flagged(tmp_path: Path) -> None:
+    folder, _ = measured(tmp_path, quick=True)
+    run = load(folder)
+    idle_w = summarize(run).idle.power_w  # type: ignore[union-attr]
+    for then_w, flagged in ((idle_w / 1.05, False), (idle_w / 1.15, True)):
+        streams = [{"kind": POWER_AVERAGE, "off_w": 1.0}, {"kind": POWER_INSTANT, "off_w": then_w}]
+        record = run.record.model_copy(update={"calibration": {"streams": streams}})
+        rows = summarize(replace(run, record=record)).cases
+        assert rows["flags"].str.split().map(lambda flags: "idle-raised" in flags).eq(flagged).all()
 
 
 def test_kinds_that_are_not_in_the_profile_are_not_judged() -> None:

@@ -8,10 +8,11 @@ from typing import Any
 
 from energybench.analysis.measured import Measured, idle_of, measured_works, observer_of, sensor_of
 from energybench.analysis.ratios import Stage
-from energybench.analysis.trust import distrust
+from energybench.analysis.trust import distrust, foreign_of
 from energybench.cost import OperatorCost
 from energybench.journal import CaseRecord, OperatorRecord, Run
 from energybench.machine import Machine, machine_from_dict
+from energybench.readings import POWER_KINDS
 
 Row = dict[str, Any]
 """One row of a table, by column name; what is not known is left out."""
@@ -39,7 +40,7 @@ class Book:
         self.unsettled = any(w.kind == "settle" and "unsettled" in w.flags for w in run.windows)
         self.observer = observer_of(run)
         self.sensor = sensor_of(run)
-        self.foreign = {flag for w in run.windows for flag in w.flags if flag.startswith("foreign-")}
+        self.foreign = foreign_of(run)
         self.smoothed = run.record.meter.get("power_smoothing") is True
         self.machine = machine_of(run)
         self.operators = operators_of(run)
@@ -48,6 +49,17 @@ class Book:
         on_cpu = run.record.device.get("name") == "cpu"
         for measured in self.measured.values():
             measured.distrust = distrust(measured, self.foreign, on_cpu=on_cpu)
+
+    @property
+    def idle_over_calibrated(self) -> float | None:
+        """Active idle of the run over that of the sensor's calibration - 1; None where either is not known.
+
+        A calibration saw idle between its bursts, by the same board's readings (``off_w`` of each kind).
+        """
+        streams = (self.record.calibration or {}).get("streams") or ()
+        off_w = {s["kind"]: s["off_w"] for s in streams if s.get("off_w")}
+        known_w = next((off_w[kind] for kind in POWER_KINDS if kind in off_w), None)
+        return self.idle.power_w / known_w - 1 if self.idle is not None and known_w else None
 
     def of(self, case: CaseRecord) -> Measured:
         """What was measured for ``case``, perhaps in another comparison that is the same work.

@@ -7,8 +7,8 @@ say what cannot be. Each guard returns a number for a column, and the limit from
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from energybench.sensor import SensorProfile, Stream
 OBSERVER_LIMIT = 0.005
 STALE_REFRESHES = 5
 UNTRUSTED_SHARE = 0.01
+FOREIGN_MEMORY_BYTES = 256e6
+"""A context alone takes more; what kernels load lazily of our own is loaded before the first window."""
 THROTTLE_WARNS, THROTTLE_FAILS = 1e-3, 1e-2
 WORST_DUTY = 0.5
 CLOCKS_AGREE = 0.005
@@ -113,6 +115,23 @@ def host_bound_share(latency: WindowRecord) -> float | None:
     return max(0.0, 1 - graph_s / eager_s) if eager_s and graph_s else None
 
 
+def foreign_memory_bytes(windows: Sequence[WindowRecord]) -> float:
+    """By how much the board's used memory changed while this run held the same of it; the most of all such stretches.
+
+    A stretch runs from one settling to the next: before each, work is prepared or given back. 0 where the driver does
+    not say. A window in which torch.compile made a graph begins another one.
+    """
+    most, used = 0.0, list[float]()
+    for window in windows:
+        if window.kind == "settle" or window.recompilations:
+            used = []
+        elif window.kind == "window":
+            boards = (window.before, window.after)
+            used += [b.memory_used_bytes for b in boards if b is not None and b.memory_used_bytes is not None]
+            most = max([most, *([max(used) - min(used)] if used else [])])
+    return most
+
+
 @dataclass(frozen=True)
 class ObserverEffect:
     """How much dense polling slows the loop: time with over time without, with its 95 % interval.
@@ -163,11 +182,15 @@ class ReadingHealth:
     Attributes:
         stale_share: by kind, share of the loop's time in which a source had been repeating one value for over five of
             its refreshes.
-        impossible_share: dropped values over all values asked for.
+        impossible_share: dropped values, and those whose time stamps ran backwards, over all values asked for.
+        reversed_stamps: values that the source or the host's clock stamped earlier than the one before.
+        call_s: by kind, how long each call took that read a value.
     """
 
     stale_share: Mapping[str, float]
     impossible_share: float
+    reversed_stamps: int = 0
+    call_s: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
     def worst_stale(self) -> float:
@@ -197,9 +220,37 @@ def reading_health(
     inside = [r for r in readings if start_s <= r.time_s <= stop_s]
     kinds = {r.kind for r in inside} & periods.keys()
     stale = {kind: _stale_share(inside, kind, STALE_REFRESHES * periods[kind], stop_s) for kind in sorted(kinds)}
-    dropped = sum(faults.values())
+    dropped, reversals = sum(faults.values()), _reversed_stamps(readings)
     asked = dropped + len(readings)
-    return ReadingHealth(stale, dropped / asked if asked else 0.0)
+    calls = {kind: tuple(r.call_s for r in inside if r.kind == kind) for kind in sorted({r.kind for r in inside})}
+    return ReadingHealth(stale, (dropped + reversals) / asked if asked else 0.0, reversals, calls)
+
+
+def _reversed_stamps(readings: Sequence[Reading]) -> int:
+    """Readings stamped earlier than the one before of the same kind, by their source or by the host."""
+    last: dict[str, Reading] = {}
+    found = 0
+    for reading in readings:
+        before = last.get(reading.kind)
+        if before is not None:
+            native = (before.native_time_s, reading.native_time_s)
+            back = native[0] is not None and native[1] is not None and native[1] < native[0]
+            found += back or reading.time_s < before.time_s
+        last[reading.kind] = reading
+    return found
+
+
+def call_percentiles(healths: Iterable[ReadingHealth]) -> dict[str, tuple[float, float]]:
+    """Median and 99th percentile of the time that one call to each source took, in seconds."""
+    calls: dict[str, list[float]] = {}
+    for health in healths:
+        for kind, times in health.call_s.items():
+            calls.setdefault(kind, []).extend(times)
+    return {
+        kind: (float(np.percentile(times, 50)), float(np.percentile(times, 99)))
+        for kind, times in sorted(calls.items())
+        if times
+    }
 
 
 def _stale_share(readings: Sequence[Reading], kind: str, patience_s: float, stop_s: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from energybench.analysis.book import Book, Row
 from energybench.analysis.guards import CLOCKS_AGREE, THROTTLE_WARNS
-from energybench.analysis.measured import COUNTER_FLAGS, Measured
+from energybench.analysis.measured import COUNTER_FLAGS, Measured, MeasuredWindow
 from energybench.analysis.statistics import LEAST_REPLICATES
 from energybench.flags import FLAGS
 from energybench.fusion import is_fused
@@ -13,6 +13,8 @@ from energybench.journal import CaseRecord
 BURST = 0.02
 CAPPED = 0.5
 DRIFTING_SHARE = 0.25
+IDLE_RAISED = 0.10
+"""Active idle this far above the calibration's. Source: `measurement.md` 9, requirement 20 (a baseline check)."""
 
 
 def row_flags(book: Book, case: CaseRecord, measured: Measured, row: Row) -> dict[str, bool]:
@@ -37,11 +39,11 @@ def _of_the_run(book: Book) -> dict[str, bool]:
         "quick": quick,
         "forced-resume": bool(book.record.forced),
         "observer": book.observer is not None and book.observer.significant,
-        "foreign-process": "foreign-process" in book.foreign,
-        "foreign-unseen": "foreign-unseen" in book.foreign,
+        **{flag: flag in book.foreign for flag in FLAGS if flag.startswith("foreign-")},
         "foreign-device": bool(book.record.meter.get("foreign_device")),
         "power-smoothing": book.smoothed,
         "idle-once": book.idle is not None and book.idle.measurements < 2,
+        "idle-raised": _over(book.idle_over_calibrated, IDLE_RAISED),
         "idle-unsettled": book.idle is not None and book.idle.unsettled,
         "unsettled": not quick and book.unsettled,
     }
@@ -61,7 +63,7 @@ def _of_the_windows(book: Book, measured: Measured) -> dict[str, bool]:
         "repeated": len(measured.repeated) > DRIFTING_SHARE * total,
         "counter-stale": counts["counter-stale"] > 0,
         "counter-jump": bool(measured.jumped),
-        "meter-faults": bool(measured.jumped) or any(sum(w.record.faults.values()) for w in measured.windows),
+        "meter-faults": bool(measured.jumped) or any(map(_faulty, measured.windows)),
         "below-floor": any("floor" in w.joules.reason for w in measured.windows),
         "eager": on_cuda and any(w.record.launch == "eager" for w in measured.windows),
     }
@@ -85,6 +87,10 @@ def _of_the_numbers(book: Book, case: CaseRecord, row: Row) -> dict[str, bool]:
         "compile-uncounted": compiled and not epilogues,
         "above-roof": _over(row.get("attainable_latency_s"), row.get("loop_latency_s")),
     }
+
+
+def _faulty(window: MeasuredWindow) -> bool:
+    return sum(window.record.faults.values()) > 0 or (window.health is not None and window.health.reversed_stamps > 0)
 
 
 def _counting(measured: Measured) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pandas as pd
 from energybench import columns
 from energybench.analysis.book import Book, Row, machine_of
 from energybench.analysis.case_rows import case_row
+from energybench.analysis.guards import call_percentiles
 from energybench.analysis.measured import Idle
 from energybench.analysis.optimum import group_size_rows
 from energybench.analysis.total_rows import pair_rows, total_rows
@@ -30,6 +32,7 @@ class Summary:
         group_size: measured and analytic optimum group size, one row a shape.
         windows: one row a measured window.
         idle: active idle, None without a meter.
+        calls: kind of reading -> median and 99th percentile of the seconds that one call to its source took.
     """
 
     run: Run
@@ -40,6 +43,7 @@ class Summary:
     group_size: pd.DataFrame
     windows: pd.DataFrame
     idle: Idle | None
+    calls: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """One line, for notebooks."""
@@ -84,6 +88,7 @@ def summarize(run: Run | Path | str) -> Summary:
         ),
         windows=_ordered(pd.DataFrame(_window_rows(book)), columns.WINDOWS),
         idle=book.idle,
+        calls=call_percentiles(w.health for m in book.measured.values() for w in m.windows if w.health is not None),
     )
 
 

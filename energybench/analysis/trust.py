@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from energybench.analysis.guards import UNTRUSTED_SHARE, throttle_verdict
+from energybench.analysis.guards import (
+    FOREIGN_MEMORY_BYTES,
+    UNTRUSTED_SHARE,
+    foreign_memory_bytes,
+    throttle_verdict,
+)
 from energybench.analysis.measured import COUNTER_FAILS, Measured
+from energybench.journal import Run
 
-FOREIGN = "foreign-process"
+FOREIGN, ALLOWED, MEMORY = "foreign-process", "foreign-allowed", "foreign-memory"
+
+
+def foreign_of(run: Run) -> set[str]:
+    """What the windows of a run say of others on the board; their share was taken in where the user allowed it."""
+    found = {flag for window in run.windows for flag in window.flags if flag.startswith("foreign-")}
+    if FOREIGN in found and run.record.options.get("allow_foreign"):
+        found = found - {FOREIGN} | {ALLOWED}
+    return found | ({MEMORY} if foreign_memory_bytes(run.windows) > FOREIGN_MEMORY_BYTES else set())
 
 
 def distrust(measured: Measured, run_flags: Collection[str], *, on_cpu: bool) -> str:
@@ -30,5 +44,8 @@ def distrust(measured: Measured, run_flags: Collection[str], *, on_cpu: bool) ->
     if not on_cpu and max(measured.stale_share() or 0.0, measured.impossible_share() or 0.0) > UNTRUSTED_SHARE:
         return "over 1 % of the readings were stale or impossible; see energybench doctor"
     if FOREIGN in run_flags:
-        return "another process used the GPU; stop it (energybench doctor lists them) and measure again"
+        return (
+            "another process used the GPU; stop it (energybench doctor lists them) and measure again, "
+            "or take its share into your joules with --allow-foreign"
+        )
     return ""

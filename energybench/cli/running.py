@@ -51,6 +51,7 @@ EXIT_INTERRUPTED = 130
 @click.option("--force-resume", is_flag=True, help="Go on although suite, device or software changed; rows say so.")
 @click.option("--retry-failed", is_flag=True, help="Go on with a run and try again what failed in it.")
 @click.option("--wait", is_flag=True, help="Wait for another run on the device, instead of being refused.")
+@click.option("--allow-foreign", is_flag=True, help="Print joules though others use the GPU; every row says so.")
 @click.option("--max-cases", type=click.IntRange(1), default=100_000, show_default=True, help="Refuse larger suites.")
 @click.option("--quiet", is_flag=True, help="No progress and no notes; errors and the answer only.")
 @click.option("--json", "events", is_flag=True, help="Progress, notes and errors as JSON lines on stderr.")
@@ -154,6 +155,7 @@ def _run_options(device: str | None, isolated: tuple[int, int, str] | None, **gi
         case_limit_s=case_limit_s,
         isolated=step,
         wait=given["wait"],
+        allow_foreign=given["allow_foreign"],
         max_cases=given["max_cases"],
         against_itself=given["against_itself"],
         operators=given["operators"],

@@ -91,6 +91,7 @@ class BoardRecord(_Record):
         throttle_power_s: time held at the power limit, since the driver was loaded.
         throttle_hw_s: time slowed down by hardware (heat or power brake), since the driver was loaded.
         clock_event_bits: why clocks are as they are, as NVML's bit mask.
+        memory_used_bytes: of the board's memory, by everyone.
     """
 
     time_s: float
@@ -102,6 +103,7 @@ class BoardRecord(_Record):
     throttle_power_s: float | None = None
     throttle_hw_s: float | None = None
     clock_event_bits: int | None = None
+    memory_used_bytes: float | None = None
 
 
 class ReadingsAt(_Record):

@@ -46,9 +46,11 @@ class BoardState(BoardRecord):
 
     Attributes:
         processes: pids of others that use the board; None unless asked for (and readable).
+        own_listed: whether our own process was among those listed, under the number it has here.
     """
 
     processes: tuple[int, ...] | None = None
+    own_listed: bool = False
 
 
 class Meter(Protocol):

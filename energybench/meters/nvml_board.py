@@ -169,6 +169,8 @@ def board_state(nvml: Any, handle: Any, time_s: float, *, processes: bool) -> Bo
     if refusal:  # its name before driver 535
         bits, _ = answer(nvml, lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
     throttled = _throttle_s(nvml, handle)
+    used_bytes, _ = answer(nvml, lambda: float(nvml.nvmlDeviceGetMemoryInfo(handle).used))
+    pids = _listed_processes(nvml, handle) if processes else None
     hardware = [throttled[field] for field in (270, 271) if field in throttled]
     return BoardState(
         time_s=time_s,
@@ -180,7 +182,9 @@ def board_state(nvml: Any, handle: Any, time_s: float, *, processes: bool) -> Bo
         throttle_power_s=throttled.get(74),
         throttle_hw_s=sum(hardware) if hardware else None,
         clock_event_bits=bits,
-        processes=_foreign_processes(nvml, handle) if processes else None,
+        memory_used_bytes=used_bytes,
+        processes=None if pids is None else tuple(sorted(pids - {os.getpid()})),
+        own_listed=pids is not None and os.getpid() in pids,
     )
 
 
@@ -228,8 +232,8 @@ def _throttle_s(nvml: Any, handle: Any) -> dict[int, float]:
     return {value.fieldId: field_number(value) * 1e-9 for value in answered}
 
 
-def _foreign_processes(nvml: Any, handle: Any) -> tuple[int, ...] | None:
-    """Pids that use the board besides our own; None where no list can be read."""
+def _listed_processes(nvml: Any, handle: Any) -> set[int] | None:
+    """Pids that use the board; None where no list can be read."""
     lists = [
         answer(nvml, lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle)),
         answer(nvml, lambda: nvml.nvmlDeviceGetGraphicsRunningProcesses(handle)),
@@ -238,7 +242,7 @@ def _foreign_processes(nvml: Any, handle: Any) -> tuple[int, ...] | None:
     known = [processes for processes, refusal in lists if not refusal]
     if not known:
         return None
-    return tuple(sorted({process.pid for processes in known for process in processes} - {os.getpid()}))
+    return {process.pid for processes in known for process in processes}
 
 
 def answer(nvml: Any, query: Callable[[], Any]) -> tuple[Any, str]:

@@ -8,7 +8,8 @@ from energybench.analysis.guards import CLOCKS_AGREE, part_time_stream
 from energybench.analysis.measured import sensor_of
 from energybench.analysis.summary import Summary
 from energybench.readings import ENERGY
-from energybench.report.quantities import digits
+from energybench.report.quantities import digits, quantity
+from energybench.report.style import plain
 
 
 def guard_words(summary: Summary) -> Iterator[str]:
@@ -18,6 +19,7 @@ def guard_words(summary: Summary) -> Iterator[str]:
     yield from _excluded(summary)
     yield from _alias(summary)
     yield from _clocks(summary)
+    yield from _calls(summary)
     yield from _host(summary)
 
 
@@ -86,6 +88,20 @@ def _clocks(summary: Summary) -> Iterator[str]:
         yield f"{what} differ by up to {digits(100 * apart, 2)} %, which is flagged."
     elif own_clock and apart >= 0:
         yield f"{what} agree within {digits(100 * max(apart, 1e-5), 2)} %."
+
+
+def _calls(summary: Summary) -> Iterator[str]:
+    """What asking the meter costs, by source, and what that does to the loop."""
+    said = [
+        f"{plain(kind)} {quantity(middle, 's')} ({quantity(worst, 's')})"
+        for kind, (middle, worst) in summary.calls.items()
+        if worst > 0
+    ]
+    if not said:
+        return
+    effect = summary.cases["observer_effect"].dropna()
+    slowed = f" Polling as usual changed the loop's time by {100 * effect.iloc[0]:+.2f} %." if len(effect) else ""
+    yield f"One call to the meter took, in the median (99th percentile): {', '.join(said)}.{slowed}"
 
 
 def _host(summary: Summary) -> Iterator[str]:
