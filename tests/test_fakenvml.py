@@ -44,6 +44,33 @@ def test_the_fakes_noise_has_the_stated_spread_and_correlation(fake_nvml: FakeNv
     assert np.corrcoef(noise[1:], noise[:-1])[0, 1] == pytest.approx(0.8, abs=0.03)
 
 
+def test_ticks_come_early_and_late_as_stated_and_hold_the_joules_of_their_own_moment(fake_nvml: FakeNvml) -> None:
+    """At 10 kW a counter of millijoules tells the moment of each tick to a tenth of a microsecond."""
+    jitter_s, wander_s = 4e-4, 1e-4
+    for stated, steps_s in ((f"jitter={jitter_s}", jitter_s * np.sqrt(2)), (f"wander={wander_s}", wander_s)):
+        config = virtual(f"device\npower from 0 10000\ncounter tick=0.01 {stated} seed=3\n")
+        found = fake_nvml.run(scenes.polled, config, until_s=25.0, every_s=0.003, kinds=["energy_j"])
+        shown = np.array([reading[2] for reading in found["readings"]])
+        assert (shown <= np.array(found["truth"])).all()
+        times_s = np.unique(shown) / 1e4
+        assert len(times_s) == pytest.approx(2000, abs=2)
+        # The step from a tick to the next scatters by this; 2000 of them tell a standard deviation to 1.6 %.
+        assert np.diff(times_s).std() == pytest.approx(steps_s, rel=0.06)
+        drifted_s = times_s - times_s[0] - 0.01 * np.arange(len(times_s))
+        # White errors, cut at 4 deviations, take it no further than 5.7 such steps; a walk of 2000 goes about 45.
+        assert (np.abs(drifted_s).max() > 10 * steps_s) == ("wander" in stated)
+
+
+def test_updates_of_a_power_value_come_early_and_late_as_stated(fake_nvml: FakeNvml) -> None:
+    config = virtual("device\npower from 0 250\nstream power_w refresh=0.1 span=0.1 noise=0.01 jitter=0.005\n")
+    found = fake_nvml.run(scenes.polled, config, until_s=45.0, every_s=0.001)
+    times, values = np.array([(time_s, value) for time_s, _, value, _, _ in found["readings"]]).T
+    changes = times[1:][np.diff(values) != 0]
+    off_s = changes - 0.1 * np.round(changes / 0.1)
+    assert len(changes) == pytest.approx(400, abs=2)
+    assert off_s.std() == pytest.approx(0.005, rel=0.15)
+
+
 def test_a_load_may_keep_the_ledger_itself(fake_nvml: FakeNvml) -> None:
     config = virtual(board(quiet("turing"), "ledger -"))
     found = fake_nvml.run(scenes.ledger, config)

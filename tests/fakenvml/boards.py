@@ -6,6 +6,9 @@ from dataclasses import asdict, replace
 
 from energybench.sensor import PROFILES, Counter, SensorProfile, Stream
 
+SEEDS = 16
+"""Between two boards of different seed: more than a board has streams."""
+
 _STREAM_WORDS = {
     "refresh_s": "refresh",
     "span_s": "span",
@@ -24,6 +27,9 @@ def board(
     power: str,
     *,
     phases_s: tuple[float, ...] = (),
+    jitter_s: float = 0.0,
+    wander_s: float = 0.0,
+    seed: int = 0,
     settings: tuple[str, ...] = (),
 ) -> str:
     """The lines of one device.
@@ -32,16 +38,23 @@ def board(
         profile: its sensor, faults included.
         power: its true power: what follows ``power`` in one line, or several such lines.
         phases_s: of the streams in the profile's order, then of the counter; 0 where not given.
+        jitter_s: standard deviation by which each update and tick comes early or late.
+        wander_s: standard deviation of a random walk of them, an update.
+        seed: of noise, jitter and wander; phases are given.
         settings: further lines.
     """
     phases = iter([*phases_s, *[0.0] * (len(profile.streams) + 1)])
+    scope = int(profile.scope == "module")
+    always = f"scope={scope} jitter={jitter_s} wander={wander_s}"
     lines = ["device", *(f"power {line.removeprefix('power ')}" for line in power.splitlines())]
     alike: dict[Stream, int] = {}
     for stream in profile.streams:
-        seed = alike.setdefault(replace(stream, kind="power_w"), len(alike) + 1)
-        lines.append(_stream_line(stream, profile, next(phases), seed))
+        number = alike.setdefault(replace(stream, kind="power_w"), len(alike) + 1)
+        stated = _stream_line(stream, profile, next(phases))
+        lines.append(f"{stated} seed={SEEDS * seed + number} {always}")
     if profile.counter is not None:
-        lines.append(_counter_line(profile.counter, profile, next(phases)))
+        stated = _counter_line(profile.counter, profile, next(phases))
+        lines.append(f"{stated} seed={SEEDS * seed} {always}")
     if profile.faults.frozen_after_s is not None:
         freeze = f"freeze from_s={profile.faults.frozen_after_s}"
         lines += [f"fault {call} {freeze}" for call in ("nvmlDeviceGetTotalEnergyConsumption", "field:83")]
@@ -61,11 +74,10 @@ def quiet(name: str) -> SensorProfile:
     return replace(profile, streams=tuple(replace(stream, noise=0.0) for stream in profile.streams))
 
 
-def _stream_line(stream: Stream, profile: SensorProfile, phase_s: float, seed: int) -> str:
+def _stream_line(stream: Stream, profile: SensorProfile, phase_s: float) -> str:
     values = asdict(stream)
     options = [f"{word}={values[name]}" for name, word in _STREAM_WORDS.items()]
-    options += [f"phase={phase_s}", f"seed={seed}"]
-    options += [f"zero={profile.faults.zero_share}", f"lost={profile.faults.lost_share}"]
+    options += [f"phase={phase_s}", f"zero={profile.faults.zero_share}", f"lost={profile.faults.lost_share}"]
     return " ".join(["stream", stream.kind, *options])
 
 

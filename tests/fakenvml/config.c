@@ -84,10 +84,11 @@ static const Option NUMBERS[] = {OF(Device, architecture),    OF(Device, brand),
 static const Option STREAM[] = {OF(Stream, refresh),     OF(Stream, span),       OF(Stream, phase),  OF(Stream, delay),
                                 OF(Stream, rise),        OF(Stream, gain),       OF(Stream, offset), OF(Stream, noise),
                                 OF(Stream, correlation), OF(Stream, resolution), OF(Stream, lost),   OF(Stream, zero),
-                                OF(Stream, scope),       OF(Stream, seed)};
+                                OF(Stream, scope),       OF(Stream, seed),       OF(Stream, jitter), OF(Stream, wander)};
 static const Option COUNTER[] = {OF(Counter, tick), OF(Counter, phase),      OF(Counter, delay),
                                  OF(Counter, gain), OF(Counter, resolution), OF(Counter, part_time),
-                                 OF(Counter, lost), OF(Counter, seed)};
+                                 OF(Counter, lost), OF(Counter, scope),      OF(Counter, seed),
+                                 OF(Counter, jitter), OF(Counter, wander)};
 static const Option SQUARE_WAVE[] = {OF(Device, period_s), OF(Device, duty), OF(Device, low_w), OF(Device, high_w),
                                      OF(Device, phase_s)};
 static const Option CPU_POWER[] = {OF(Device, idle_w), OF(Device, w_per_cpu)};
@@ -149,13 +150,22 @@ static int set_power(Device *d) {
     d->ledger = calloc(1, sizeof(Ledger));
     return d->ledger && set_options(d, CPU_POWER, COUNT(CPU_POWER));
 }
+static int in_order(double every, double jitter, double wander) { /* whether no update can overtake another */
+    return every > 0 && jitter >= 0 && wander >= 0 && FARTHEST * (2 * jitter + wander) < every;
+}
 static int add_stream(Device *d) {
     char *kind = strtok(NULL, " \t");
     if (!kind || d->streams == STREAMS) return 0;
     Stream *s = &d->stream[d->streams++];
     *s = (Stream){.gain = 1, .resolution = 1e-3, .seed = d->streams, .update = INT64_MIN};
     snprintf(s->kind, sizeof s->kind, "%s", kind);
-    return set_options(s, STREAM, COUNT(STREAM)) && s->refresh > 0 && s->span > 0;
+    return set_options(s, STREAM, COUNT(STREAM)) && s->span > 0 && in_order(s->refresh, s->jitter, s->wander);
+}
+static int add_counter(Device *d) {
+    if (d->counters == COUNTERS) return 0;
+    Counter *c = &d->counter[d->counters++];
+    *c = (Counter){.gain = 1, .resolution = 1e-3};
+    return set_options(c, COUNTER, COUNT(COUNTER)) && in_order(c->tick, c->jitter, c->wander);
 }
 static int add_fault(void) {
     char *call = strtok(NULL, " \t"), *action = strtok(NULL, " \t"), *amount = NULL;
@@ -206,10 +216,7 @@ static int device_statement(Device *d, const char *word) {
         }
     if (!strcmp(word, "power")) return set_power(d);
     if (!strcmp(word, "stream")) return add_stream(d);
-    if (!strcmp(word, "counter")) {
-        d->counter = (Counter){.gain = 1, .resolution = 1e-3};
-        return set_options(&d->counter, COUNTER, COUNT(COUNTER)) && d->counter.tick > 0;
-    }
+    if (!strcmp(word, "counter")) return add_counter(d);
     if (!strcmp(word, "violation") && d->violations < VIOLATIONS && (rest = strtok(NULL, ""))) {
         Violation *v = &d->violation[d->violations++];
         return sscanf(rest, "%d %lf %lf", &v->field, &v->share, &v->from_s) >= 2;

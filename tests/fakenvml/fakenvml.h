@@ -15,8 +15,9 @@
 enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, TOO_SMALL = 7 };
 enum { DRIVER_NOT_LOADED = 9, UNKNOWN = 999 };
 
-enum { DEVICES = 8, STREAMS = 6, SEGMENTS = 512, FAULTS = 32, PIDS = 8, VIOLATIONS = 8, SETTINGS = 8 };
+enum { DEVICES = 8, STREAMS = 6, COUNTERS = 2, SEGMENTS = 512, FAULTS = 32, PIDS = 8, VIOLATIONS = 8, SETTINGS = 8 };
 enum { CHANGES = 1 << 16 }; /* remembered changes of power: a minute at one a millisecond */
+enum { FARTHEST = 4 };       /* standard deviations that an update may be early or late by */
 typedef enum { SCHEDULE, SQUARE, LEDGER, CPU } Source;
 typedef struct {
     double time_s, watts, energy_j;
@@ -26,15 +27,23 @@ typedef struct {
     Change change[CHANGES];
 } Ledger; /* a ring; may be shared between processes */
 
+typedef struct { /* how far a random walk has gone by its step k */
+    int64_t k;
+    double sum;
+} Walk;
+
 typedef struct {
     char kind[32];
     double refresh, span, phase, delay, rise, gain, offset, noise, correlation, resolution, lost, zero, scope, seed;
+    double jitter, wander;
+    Walk walk;
     int64_t update;
     double value_w;
 } Stream;
 
 typedef struct {
-    double tick, phase, delay, gain, resolution, part_time, lost, seed;
+    double tick, phase, delay, gain, resolution, part_time, lost, scope, seed, jitter, wander;
+    Walk walk;
     int64_t summed; /* samples of a part-time counter in sum_j */
     double sum_j;
 } Counter;
@@ -64,7 +73,8 @@ typedef struct {
     double idle_w, w_per_cpu, cpu_before_s;        /* CPU */
     Stream stream[STREAMS];
     int streams;
-    Counter counter;
+    Counter counter[COUNTERS]; /* at most one a scope */
+    int counters;
     Violation violation[VIOLATIONS];
     int violations;
     Setting setting[SETTINGS]; /* fields that answer a constant */
@@ -88,8 +98,10 @@ void append(Ledger *ledger, double t, double watts);
 void sample_cpu(Device *d);
 double truth_j(Device *d, double t);
 double uniform(double seed, int64_t k, int use);
+double update_s(Stream *s, int64_t k);
+int64_t latest_update(Stream *s, double t);
 double stream_w(Device *d, Stream *s, double t);
-double counter_j(Device *d, double t);
+double counter_j(Device *d, Counter *c, double t);
 
 /* config.c */
 int configure(void);

@@ -276,17 +276,24 @@ static Stream *stream_of(Device *d, const char *kind, double scope) {
         if (!strcmp(d->stream[i].kind, kind) && d->stream[i].scope == scope) return &d->stream[i];
     return NULL;
 }
+static Counter *counter_of(Device *d, double scope) {
+    for (int i = 0; i < d->counters; i++)
+        if (d->counter[i].scope == scope) return &d->counter[i];
+    return NULL;
+}
+/* The older calls know no scope: they answer what the board has, the GPU's own first. */
 EXPORT int nvmlDeviceGetPowerUsage(Device *d, unsigned *mw) {
     CALL(d);
-    Stream *s = stream_of(d, "power_w", 0);
+    Stream *own = stream_of(d, "power_w", 0), *s = own ? own : stream_of(d, "power_w", 1);
     if (!s) return NOT_SUPPORTED;
     *mw = (unsigned)lround(1e3 * distorted(__func__, d, stream_w(d, s, now_s())));
     return SUCCESS;
 }
 EXPORT int nvmlDeviceGetTotalEnergyConsumption(Device *d, unsigned long long *mj) {
     CALL(d);
-    if (d->counter.tick == 0) return NOT_SUPPORTED;
-    *mj = (unsigned long long)llround(1e3 * distorted(__func__, d, counter_j(d, now_s())));
+    Counter *own = counter_of(d, 0), *c = own ? own : counter_of(d, 1);
+    if (!c) return NOT_SUPPORTED;
+    *mj = (unsigned long long)llround(1e3 * distorted(__func__, d, counter_j(d, c, now_s())));
     return SUCCESS;
 }
 static Setting *setting_of(Device *d, unsigned field) {
@@ -297,6 +304,7 @@ static Setting *setting_of(Device *d, unsigned field) {
 static int field_value(Device *d, unsigned field, unsigned scope, double *value) { /* W, J, s, or as it was set */
     const char *kind = field == 186 ? "power_instant_w" : field == 185 ? "power_average_w" : "";
     Stream *s = stream_of(d, kind, scope);
+    Counter *c = field == 83 || field == 191 ? counter_of(d, scope) : NULL;
     double limit_w[] = {d->limit_min_w, d->limit_max_w, d->limit_default_w, d->limit_w};
     Violation *violation = NULL;
     for (int i = 0; i < d->violations; i++)
@@ -305,8 +313,8 @@ static int field_value(Device *d, unsigned field, unsigned scope, double *value)
         *value = stream_w(d, s, now_s());
     else if (setting_of(d, field))
         *value = setting_of(d, field)->value;
-    else if ((field == 83 || field == 191) && d->counter.tick > 0)
-        *value = counter_j(d, now_s());
+    else if (c)
+        *value = counter_j(d, c, now_s());
     else if (field >= 187 && field <= 190)
         *value = limit_w[field - 187];
     else if (violation)
@@ -339,11 +347,11 @@ EXPORT int nvmlDeviceGetSamples(Device *d, int type, unsigned long long last_us,
     CALL(d);
     Stream *s = d->streams ? &d->stream[0] : NULL;
     if (type != 0 || !s) return NOT_SUPPORTED;
-    int64_t newest = (int64_t)floor((now_s() - s->phase) / s->refresh), shift_us = wall_us() - (int64_t)(1e6 * now_s());
+    int64_t newest = latest_update(s, now_s()), shift_us = wall_us() - (int64_t)(1e6 * now_s());
     unsigned found = 0;
     *value_type = 1;
     for (int64_t k = newest - 119; k <= newest; k++) { /* about as many as a user of a real board got */
-        double at_s = s->phase + (double)k * s->refresh;
+        double at_s = update_s(s, k);
         unsigned long long at_us = (unsigned long long)(shift_us + (int64_t)(1e6 * at_s));
         if (at_us <= last_us || (into && found == *count)) continue;
         if (into) into[found] = (Sample){at_us, {.ui = (unsigned)lround(1e3 * stream_w(d, s, at_s + 1e-9))}};

@@ -63,6 +63,8 @@ double truth_j(Device *d, double t) {
 
 /* ---- Sensor: a function of the truth, the seed and the number of the update */
 
+static const double JITTER_SEED = 1 << 20, WANDER_SEED = 1 << 21;
+
 static uint64_t mixed(uint64_t x) { /* splitmix64 */
     x += 0x9e3779b97f4a7c15u;
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -80,11 +82,42 @@ static double noise_at(const Stream *s, int64_t k) { /* first-order autoregressi
     for (int j = 0; weight > 1e-9; j++, weight *= s->correlation) sum += weight * normal(s->seed, k - j);
     return sum;
 }
-static double mean_w(Device *d, const Stream *s, int64_t k) {
-    double end_s = s->phase + (double)k * s->refresh - s->delay;
+
+/* Update k comes at phase + k x every, early or late by a normal error (jitter) and by a random walk that began at
+ * update 0 (wander). Both are cut at FARTHEST standard deviations, so that no update overtakes another. */
+static double cut_normal(double seed, int64_t k) { return fmax(-FARTHEST, fmin(FARTHEST, normal(seed, k))); }
+static double update_at(Walk *walk, double phase, double every, double jitter, double wander, double seed, int64_t k) {
+    double regular_s = phase + (double)k * every;
+    if (jitter) regular_s += jitter * cut_normal(seed + JITTER_SEED, k);
+    if (!wander) return regular_s;
+    while (walk->k < k) walk->sum += cut_normal(seed + WANDER_SEED, ++walk->k);
+    while (walk->k > k) walk->sum -= cut_normal(seed + WANDER_SEED, walk->k--);
+    return regular_s + wander * walk->sum;
+}
+double update_s(Stream *s, int64_t k) {
+    return update_at(&s->walk, s->phase, s->refresh, s->jitter, s->wander, s->seed, k);
+}
+static double tick_s(Counter *c, int64_t k) {
+    return update_at(&c->walk, c->phase, c->tick, c->jitter, c->wander, c->seed, k);
+}
+int64_t latest_update(Stream *s, double t) {
+    int64_t k = (int64_t)floor((t - s->walk.sum * s->wander - s->phase) / s->refresh);
+    while (update_s(s, k + 1) <= t) k++;
+    while (update_s(s, k) > t) k--;
+    return k;
+}
+static int64_t latest_tick(Counter *c, double t) {
+    int64_t k = (int64_t)floor((t - c->walk.sum * c->wander - c->phase) / c->tick);
+    while (tick_s(c, k + 1) <= t) k++;
+    while (tick_s(c, k) > t) k--;
+    return k;
+}
+
+static double mean_w(Device *d, Stream *s, int64_t k) {
+    double end_s = update_s(s, k) - s->delay;
     return (truth_j(d, end_s) - truth_j(d, end_s - s->span)) / s->span;
 }
-static double risen_w(Device *d, const Stream *s, int64_t k) {
+static double risen_w(Device *d, Stream *s, int64_t k) {
     if (s->rise == 0) return mean_w(d, s, k);
     double kept = exp(-s->refresh * log(9) / s->rise), weight = 1, sum = 0, weights = 0; /* rise: 10 to 90 % */
     for (int j = 0; weight > 1e-6; j++, weight *= kept) {
@@ -93,13 +126,12 @@ static double risen_w(Device *d, const Stream *s, int64_t k) {
     }
     return sum / weights;
 }
-static int64_t published(double t, double phase, double every, double seed, double zero, double lost) {
-    int64_t k = (int64_t)floor((t - phase) / every);
+static int64_t published(int64_t k, double seed, double zero, double lost) {
     for (double u = uniform(seed, k, 2); u >= zero && u < zero + lost; u = uniform(seed, k, 2)) k--;
     return k;
 }
 double stream_w(Device *d, Stream *s, double t) {
-    int64_t k = published(t, s->phase, s->refresh, s->seed, s->zero, s->lost);
+    int64_t k = published(latest_update(s, t), s->seed, s->zero, s->lost);
     if (k != s->update) {
         double w = (s->gain * risen_w(d, s, k) + s->offset) * (1 + (s->noise ? s->noise * noise_at(s, k) : 0));
         s->value_w = uniform(s->seed, k, 2) < s->zero ? 0 : round(w / s->resolution) * s->resolution;
@@ -107,13 +139,11 @@ double stream_w(Device *d, Stream *s, double t) {
     }
     return s->value_w;
 }
-double counter_j(Device *d, double t) {
-    Counter *c = &d->counter;
-    int64_t k = published(t, c->phase, c->tick, c->seed, 0, c->lost);
-    double true_s = c->phase + (double)k * c->tick - c->delay, joules = fmax(0, truth_j(d, true_s));
+double counter_j(Device *d, Counter *c, double t) {
+    double true_s = tick_s(c, published(latest_tick(c, t), c->seed, 0, c->lost)) - c->delay, joules = fmax(0, truth_j(d, true_s));
     if (c->part_time) { /* the sum of the first stream's samples, each worth a whole refresh */
         Stream *s = &d->stream[0];
-        int64_t count = (int64_t)floor((true_s - s->phase) / s->refresh) + 1;
+        int64_t count = latest_update(s, true_s) + 1;
         for (; c->summed < count; c->summed++) c->sum_j += mean_w(d, s, c->summed) * s->refresh;
         joules = c->sum_j;
     }
