@@ -219,6 +219,12 @@ FLAGS: dict[str, Flag] = {
             "faster than the roofline: Winograd, cache, boost clock or a wrong peak",
             "check the machine sheet",
         ),
+        Flag(
+            "whole-module",
+            "m",
+            "the meter covers a whole module, GPU with CPU and memory: so do all joules and watts",
+            "keep the CPU idle, and say `module` with every number",
+        ),
         Flag("foreign-device", "D", "the meter watches another device than the one that worked", "leave --meter out"),
     )
 }

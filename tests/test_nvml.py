@@ -60,6 +60,48 @@ def test_a_value_that_only_the_module_answers_is_labelled_as_such(fake_nvml: Fak
     assert found["values"]["power_instant_w"] == pytest.approx(400)
 
 
+SUPERCHIP = """device
+power from 0 400
+stream power_instant_w refresh=0.1 span=0.02 scope=1
+stream power_average_w refresh=0.1 span=1 scope=1
+counter tick=0.1 scope=1
+"""
+GPU_ALONE = """stream power_instant_w refresh=0.1 span=0.02 gain=0.6
+stream power_average_w refresh=0.1 span=1 gain=0.6
+counter tick=0.1 gain=0.6
+"""
+NO_CALLS = "fault nvmlDeviceGetTotalEnergyConsumption return=3\nfault nvmlDeviceGetPowerUsage return=3\n"
+
+
+def test_what_only_the_module_answers_is_found_and_what_covers_something_else_is_left_out(fake_nvml: FakeNvml) -> None:
+    """Fields at the GPU's scope fail, or say what the GPU alone draws (0.6 of it); joules must cover what watts do."""
+    named = "name NVIDIA GH200 480GB\n"
+    configs = {
+        "only the module answers": virtual(SUPERCHIP + NO_CALLS),  # as zeus PR 242 met it
+        "and so does the call": virtual(SUPERCHIP + named),
+        "both answer": virtual(SUPERCHIP + GPU_ALONE + named),
+        "both answer on a board of no known name": virtual(SUPERCHIP + GPU_ALONE),
+        "a counter of the GPU, power of the module": virtual(
+            SUPERCHIP.replace("counter tick=0.1 scope=1", "counter tick=0.1 gain=0.6")
+        ),
+    }
+    found = fake_nvml.run(scenes.probed_with, H100, configs=configs)
+    both = {"energy_j", "power_instant_w", "power_average_w"}
+    for name in list(configs)[:4]:
+        share = 0.6 if "no known" in name else 1.0
+        assert set(found[name]["kinds"]) == both, name
+        assert found[name]["scope"] == ("board" if "no known" in name else "module"), name
+        assert found[name]["values"]["power_instant_w"] == pytest.approx(share * 400), name
+        # By 5 s: 50 ticks of a tenth of a second.
+        assert found[name]["values"]["energy_j"] == pytest.approx(share * 400 * 5.0, rel=0.025), name
+    last = found["a counter of the GPU, power of the module"]
+    assert (last["kinds"], last["scope"]) == (["energy_j"], "board")
+    assert (
+        last["refused"]["power_instant_w: field 186 (module)"]
+        == "it covers the whole module, field 83 the GPU's board alone"
+    )
+
+
 @pytest.mark.parametrize("name", ["volta", "a100", "consumer-500ms", "h100", "lossy"])
 def test_counter_ticks_are_the_programmed_joules_within_a_step(fake_nvml: FakeNvml, name: str) -> None:
     every_s = 0.002

@@ -41,6 +41,7 @@ def _of_the_run(book: Book) -> dict[str, bool]:
         "observer": book.observer is not None and book.observer.significant,
         **{flag: flag in book.foreign for flag in FLAGS if flag.startswith("foreign-")},
         "foreign-device": bool(book.record.meter.get("foreign_device")),
+        "whole-module": book.record.meter.get("scope") == "module",
         "power-smoothing": book.smoothed,
         "idle-once": book.idle is not None and book.idle.measurements < 2,
         "idle-raised": _over(book.idle_over_calibrated, IDLE_RAISED),

@@ -1,14 +1,16 @@
 """What does the NVIDIA driver say the board draws? Its counter and its power values, every one of them checked.
 
 Sources of a kind, the preferred one first: a field of ``nvmlDeviceGetFieldValues`` (several in one request, each with
-its own return code and time stamp), then the older call. A value that cannot be true is a fault that is counted.
+its own return code and time stamp), then the older call, then the field at module scope: Grace Hopper may answer only
+there (zeus PR 242). Joules and watts of a run cover the same thing, the GPU's board or the whole module, never one
+each. A value that cannot be true is a fault that is counted.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,17 +66,31 @@ class _Source:
         return f"field {self.field[0]}" + (" (module)" if self.module else "")
 
 
-def _candidates() -> tuple[_Source, ...]:
+def _candidates(module: bool) -> tuple[_Source, ...]:
+    """Every source, in the order of preference; of a board whose counter covers the module the module's own first."""
+    own, other = (_MODULE_SCOPE, _BOARD_SCOPE) if module else (_BOARD_SCOPE, _MODULE_SCOPE)
     fields = "nvmlDeviceGetFieldValues"
     return (
-        _Source(ENERGY, fields, (_FIELD_ENERGY, _BOARD_SCOPE)),
+        _Source(ENERGY, fields, (_FIELD_ENERGY, own)),
         _Source(ENERGY, "nvmlDeviceGetTotalEnergyConsumption"),
-        _Source(POWER_INSTANT, fields, (_FIELD_INSTANT, _BOARD_SCOPE)),
-        _Source(POWER_INSTANT, fields, (_FIELD_INSTANT, _MODULE_SCOPE)),
+        _Source(ENERGY, fields, (_FIELD_ENERGY, other)),
+        _Source(POWER_INSTANT, fields, (_FIELD_INSTANT, own)),
+        _Source(POWER_INSTANT, fields, (_FIELD_INSTANT, other)),
         _Source(POWER, "nvmlDeviceGetPowerUsage"),
-        _Source(POWER_AVERAGE, fields, (_FIELD_AVERAGE, _BOARD_SCOPE)),
-        _Source(POWER_AVERAGE, fields, (_FIELD_AVERAGE, _MODULE_SCOPE)),
+        _Source(POWER_AVERAGE, fields, (_FIELD_AVERAGE, own)),
+        _Source(POWER_AVERAGE, fields, (_FIELD_AVERAGE, other)),
     )
+
+
+def _other_scope(source: _Source, chosen: Iterable[_Source], *, module: bool) -> str:
+    """Why a source does not go with those chosen before it: one covers the module, the other the GPU's board alone.
+
+    The older calls know no scope: they count as the board's counter, which covers the module where ``module``.
+    """
+    covers = {s.title: s.module or (s.field is None and module) for s in (*chosen, source)}
+    other = next((title for title, covered in covers.items() if covered != covers[source.title]), None)
+    words = {True: "the whole module", False: "the GPU's board alone"}
+    return f"it covers {words[covers[source.title]]}, {other} {words[covers[other]]}" if other else ""
 
 
 class NvmlMeter:
@@ -113,12 +129,13 @@ class NvmlMeter:
         """
         self._active = []
         self._limit_w = power_limit_w(self._nvml, self._handle)
+        module = covers_module(self._nvml, self._handle)
         chosen: dict[str, _Source] = {}
         answers: dict[str, str] = {}
-        for source in _candidates():
-            if source.module and source.kind in chosen:
+        for source in _candidates(module):
+            if source.kind in chosen and source.field is not None:
                 continue
-            refusal = self._refusal(source)
+            refusal = self._refusal(source) or _other_scope(source, chosen.values(), module=module)
             answers[f"{source.kind}: {source.title}"] = refusal or "answers"
             if not refusal:
                 chosen.setdefault(source.kind, source)
@@ -129,7 +146,7 @@ class NvmlMeter:
             reason = (
                 f"this board answers neither power nor energy ({said}); try a newer driver, or --meter none: time only"
             )
-        module = covers_module(self._nvml, self._handle) or any(source.module for source in chosen.values())
+        module |= any(source.module for source in chosen.values())
         self._active = [] if reason else list(chosen.values())
         return Capabilities(
             kinds=tuple(source.kind for source in self._active),

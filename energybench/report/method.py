@@ -109,9 +109,11 @@ def _joules_words(summary: Summary) -> str:
         how = "The board's energy counter is read at two of its own ticks inside the loop, else readings are averaged"
     else:
         how = "Distinct power readings inside the loop are averaged, weighted by the time each stood"
+    module = summary.run.record.meter.get("scope") == "module"
+    covered = "the whole module, GPU with CPU and memory" if module else "the whole board"
     return (
         f"{how}; joules per iteration are that mean power times the loop's time per iteration, over the same windows. "
-        "The energy is that of the whole board, idle power included; the dynamic joules in the CSV leave idle out."
+        f"The energy is that of {covered}, idle power included; the dynamic joules in the CSV leave idle out."
     )
 
 
