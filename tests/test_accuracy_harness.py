@@ -11,12 +11,14 @@ from accuracy import targets
 from accuracy.boards import ARCHITECTURES, NAMES, configuration, hardware
 from accuracy.grid import ROW, WATCHERS, Job, Site, Watcher, jobs, run
 from accuracy.load import TRIES, Estimate, watch
+from accuracy.noise import deviation
 from accuracy.page import page, percent, signed
 from accuracy.table import BOARDS, PEERS, TOOLS, US, best_peer, cell, summarise
 from fakenvml import scenes
 from fakenvml.build import FakeNvml
 
-from energybench.sensor import PROFILES
+from energybench.readings import POWER
+from energybench.sensor import PROFILES, Stream
 
 UNCALIBRATED = WATCHERS[1]
 
@@ -114,6 +116,31 @@ def test_targets_are_judged_against_the_best_peer():
     assert any(
         "within 0.1 % at 2 s" in line and line.count("no number") == 7 for line in lines
     )  # of 8 counters, 1 known
+
+
+def test_targets_are_judged_on_what_each_load_says_by_itself():
+    """The rhythm of other loads is more than the peers have: it has a row of its own, and counts in no target."""
+    alone = list(targets.lines(summarise(loads(energybench=[0.05], Kernel_Tuner=[0.4]))))
+    both = summarise(loads(energybench=[0.05], energybench_as_in_a_run=[0.001], Kernel_Tuner=[0.4]))
+    assert list(targets.lines(both)) == alone
+    assert best_peer(both, "turing", 2.0)["tool"] == "Kernel Tuner"
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.3, 0.8])
+def test_the_noise_bound_is_that_of_the_best_weighting_of_the_readings(correlation):
+    """Written out for N readings: 1 / (sum of all elements of the inverse covariance)."""
+    count = 12
+    places = np.arange(count)
+    covariance = 0.01**2 * correlation ** np.abs(places[:, None] - places)
+    stream = Stream(POWER, 0.1, 0.2, noise=0.01, correlation=correlation)
+    assert deviation(stream, 1.0) == pytest.approx(np.linalg.inv(covariance).sum() ** -0.5)
+
+
+def test_where_noise_makes_ten_times_impossible_the_page_says_so():
+    rows = loads(energybench=[0.09], Kernel_Tuner=[0.4]).assign(profile="pascal")
+    missed = next(line for line in targets.lines(summarise(rows)) if "only power" in line and "at 2 s" in line)
+    # 100 readings of 1 % that correlate by 0.2: 0.122 %, half of them within 0.082 %; 0.4 / 0.082 = 4.9.
+    assert "pascal (4.4 times, Kernel Tuner; its noise allows 4.9)" in missed
 
 
 class Late:

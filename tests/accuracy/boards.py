@@ -81,7 +81,18 @@ def configuration(name: str, *, ledger: str, origin_s: float, seed: int, jitter_
     )
     phases_s = (*streams_s, *counter_s)
     lines = board(profile, f"ledger {ledger}", phases_s=phases_s, jitter_s=jitter_s, seed=seed, settings=settings)
+    if profile.scope == "module":
+        lines += _of_the_gpu(lines)
     return f"clock monotonic\norigin {origin_s!r}\n{lines}"
+
+
+def _of_the_gpu(lines: str) -> str:
+    """What the module's fields say, said at the GPU's own scope, too: two peers ask nowhere else.
+
+    Its fast value mixes in CPU and memory (SC24), and its counter is the module's (zeus PR 172).
+    """
+    sources = [line for line in lines.splitlines() if line.startswith(("stream ", "counter "))]
+    return "".join(f"{line.replace('scope=1', 'scope=0')}\n" for line in sources)
 
 
 def has_counter(name: str) -> bool:

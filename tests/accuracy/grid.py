@@ -23,8 +23,8 @@ from accuracy.boards import ARCHITECTURES, configuration
 
 HERE = Path(__file__).parent
 TESTS = HERE.parent
-LOOPS = ((0.02, 3), (0.1, 5), (0.5, 5), (2.0, 5), (5.0, 3))
-"""Length of the load in seconds, and how often each is measured."""
+LOOPS = ((0.02, 3), (0.1, 5), (0.5, 9), (2.0, 7), (5.0, 4))
+"""Length of the load in seconds, and how often each is measured: most often where a window's edges rule the error."""
 LANES = 5
 """Processes at a time that mostly sleep. Zeus' power monitor polls without pause, so one of it runs beside them."""
 ROW = ("tool", "version", "profile", "loop_s", "repeated", "truth_j", "joules", "reason")

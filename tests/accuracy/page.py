@@ -12,8 +12,22 @@ import numpy as np
 import pandas as pd
 
 from accuracy import irregular, targets, traces
+from accuracy.boards import JITTER_S
 from accuracy.figure import save
-from accuracy.table import BOARDS, COUNTED, PEERS, TOOLS, US, cell, over_boards, read_loads, summarise
+from accuracy.noise import least_typical_percent
+from accuracy.table import (
+    BOARDS,
+    COUNTED,
+    PEERS,
+    SAME_LOADS,
+    TOOLS,
+    UNCOUNTED,
+    US,
+    cell,
+    over_boards,
+    read_loads,
+    summarise,
+)
 from energybench.sensor import PROFILES
 
 TEXT = Path(__file__).parent / "page.md"
@@ -49,6 +63,8 @@ def page(table: pd.DataFrame, real: pd.DataFrame | None = None, uneven: str = ""
         "late": _late(table),
         "summary": "\n".join(_summary(table)),
         "targets": "\n".join(targets.lines(table)),
+        "jitter": f"{1e3 * JITTER_S:g} ms",
+        "noise": "\n".join(_noise(table)),
         "irregular": uneven,
         "closer": "\n".join(_closer_peers(table)),
         "traces": "\n".join(_real(real)),
@@ -72,8 +88,8 @@ def _repeats(table: pd.DataFrame) -> str:
 
 
 def _late(table: pd.DataFrame) -> str:
-    """How many loads were themselves late and run again: Zeus' two answers are of the same loads."""
-    own = table[table["tool"] != PEERS[1]]
+    """How many loads were themselves late and run again; two tools answer twice, of the same loads."""
+    own = table[~table["tool"].isin(SAME_LOADS)]
     by_tool = own.groupby("tool")["thrown_away"].sum()
     shares = ", ".join(f"{by_tool[tool]} of {tool}" for tool in TOOLS if by_tool.get(tool, 0))
     thrown_away, kept = int(by_tool.sum()), int(own["repeats"].sum())
@@ -122,6 +138,9 @@ def _board(table: pd.DataFrame, name: str) -> Iterator[str]:
                 notes.append(f"{tool}, {loop_s:g} s ({share}): {row['reason']}")
             cells.append(_cell(row))
         yield f"| {tool} | " + " | ".join(cells) + " |"
+    if name in UNCOUNTED:
+        least = (percent(least_typical_percent(name, loop_s)) for loop_s in lengths)
+        yield "| *least typical error that its noise allows* | " + " | ".join(least) + " |"
     if notes:
         yield "\n<details><summary>No number, in the tool's own words</summary>\n"
         yield from (f"- {note}" for note in notes)
@@ -136,6 +155,14 @@ def _cell(row: pd.Series | None) -> str:
     text = f"{signed(row['median_error_percent'])} ({signed(row['worst_error_percent'])})"
     missing = row["repeats"] - row["answers"]
     return text + (f" {DASH}×{missing}" if missing else "")
+
+
+def _noise(table: pd.DataFrame) -> Iterator[str]:
+    """The bound of each board that has only power, by length."""
+    lengths = _lengths(table)
+    yield from _head("least typical error", lengths)
+    for name in UNCOUNTED:
+        yield f"| {name} | " + " | ".join(percent(least_typical_percent(name, loop_s)) for loop_s in lengths) + " |"
 
 
 def _closer_peers(table: pd.DataFrame) -> Iterator[str]:

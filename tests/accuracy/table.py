@@ -11,9 +11,12 @@ import pandas as pd
 from accuracy.boards import ARCHITECTURES, has_counter
 from accuracy.grid import WATCHERS
 
-US, UNCALIBRATED = "energybench", "energybench uncalibrated"
+US, IN_RUN, UNCALIBRATED = "energybench", "energybench as in a run", "energybench uncalibrated"
+"""Each load by its own readings; the same loads with the counter's rhythm from the whole process; not calibrated."""
 PEERS = ("Zeus window", "Zeus power", "Kernel Tuner", "CodeCarbon")
-TOOLS = (US, UNCALIBRATED, *PEERS)
+TOOLS = (US, IN_RUN, UNCALIBRATED, *PEERS)
+SAME_LOADS = (IN_RUN, PEERS[1])
+"""Second answers of loads that another row has as well."""
 BOARDS = tuple(ARCHITECTURES)
 COLUMNS = (
     "tool",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from accuracy.boards import hardware
+from accuracy.noise import least_typical_percent
 from accuracy.table import BOARDS, COUNTED, UNCOUNTED, US, best_peer, cell
 
 TIMES_CLOSER = 10.0
@@ -21,12 +22,7 @@ def lines(table: pd.DataFrame) -> Iterator[str]:
     for loop_s in (0.1, 0.5, 2.0):
         yield _ratio(table, loop_s, COUNTED, "where there is a counter and it gives a number")
     for loop_s in (0.5, 2.0):
-        yield _ratio(
-            table,
-            loop_s,
-            UNCOUNTED,
-            "where there is only power (its noise rules, for every tool) and it gives a number",
-        )
+        yield _ratio(table, loop_s, UNCOUNTED, "where there is only power and it gives a number")
     yield _silence(table)
 
 
@@ -57,10 +53,18 @@ def _ratio(table: pd.DataFrame, loop_s: float, boards: tuple[str, ...], where: s
         ratios.append(times)
         kept += times >= TIMES_CLOSER
         if times < TIMES_CLOSER:
-            missed.append(f"{name} ({times:.1f} times, {peer['tool']})")
+            missed.append(f"{name} ({times:.1f} times, {peer['tool']}{_at_best(name, loop_s, peer)})")
     spread = f"{min(ratios):.1f} to {max(ratios):.0f} times closer" if ratios else "none"
     target = f"ten times closer than the best peer at {loop_s:g} s, {where}"
     return f"| {target} | {kept} of {len(ratios)} boards | {spread} | {', '.join(missed) or 'none'} |"
+
+
+def _at_best(name: str, loop_s: float, peer: pd.Series) -> str:
+    """How many times closer than a peer the noise would let any estimate be, where there is only power."""
+    if name not in UNCOUNTED:
+        return ""
+    times = peer["typical_error_percent"] / least_typical_percent(name, loop_s)
+    return f"; its noise allows {times:.1f}"
 
 
 def _silence(table: pd.DataFrame) -> str:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import math
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import energybench
-from accuracy.load import KERNEL_S, Estimate, Load, watch
+from accuracy.load import KERNEL_S, Estimate, Later, Load, watch
+from accuracy.table import IN_RUN, UNCALIBRATED, US
 from energybench.analysis.joules import window_joules
-from energybench.analysis.rhythm import fit_rhythm, in_spans
+from energybench.analysis.rhythm import Rhythm, fit_rhythm, in_spans
 from energybench.analysis.stretches import ticks_of
 from energybench.bench import Bench, poll_window
 from energybench.calibrate import calibrate
@@ -154,8 +155,8 @@ class Looped(NamedTuple):
     truth_j: float
 
 
-def measured(bench: Bench, loop_s: float, run: list[Looped]) -> Callable[[], Estimate]:
-    """Measure one loop within the loop's time and keep it; what it says is found from the whole run, as in a report."""
+def measured(bench: Bench, loop_s: float, run: list[Looped]) -> Looped:
+    """Measure one loop within the loop's time, and keep it."""
     device, plan, readings = bench.device, bench.plan, list[Reading]()
     device.loop_s = loop_s
     kinds = bench.kinds
@@ -173,14 +174,22 @@ def measured(bench: Bench, loop_s: float, run: list[Looped]) -> Callable[[], Est
     )
     bench.kinds = kinds
     run.append(Looped(window, readings, device.truth_j(stamps[0].time_s, stamps[-1].time_s)))
-    return lambda: said(bench, run, window.number)
+    return run[-1]
 
 
-def said(bench: Bench, run: Sequence[Looped], number: int) -> Estimate:
-    """Joules of one loop of a run."""
-    looped = run[number]
-    span = next(s for s in in_spans(loop.window for loop in run) if any(w.number == number for w in s))
-    rhythm = fit_rhythm([ticks_of(run[w.number].readings) for w in span])
+def said_alone(bench: Bench, looped: Looped) -> Estimate:
+    """Joules of one loop from its own readings, and nothing else."""
+    return _said(bench, looped, fit_rhythm([ticks_of(looped.readings)]))
+
+
+def said_in_run(bench: Bench, run: Sequence[Looped], looped: Looped) -> Estimate:
+    """Joules of one loop, as the report of a run says them: the counter's rhythm is that of all loops around it."""
+    spans = in_spans(loop.window for loop in run)
+    span = next(s for s in spans if any(w.number == looped.window.number for w in s))
+    return _said(bench, looped, fit_rhythm([ticks_of(run[w.number].readings) for w in span]))
+
+
+def _said(bench: Bench, looped: Looped, rhythm: Rhythm | None) -> Estimate:
     found = window_joules(looped.window, looped.readings, bench.sensor, rhythm)
     if found.energy_per_iteration_j is None:
         return Estimate(looped.truth_j, None, found.reason)
@@ -190,12 +199,18 @@ def said(bench: Bench, run: Sequence[Looped], number: int) -> Estimate:
 def main(knowledge: str) -> None:
     """Watch the board with what a calibration finds of it, or with what is assumed without one."""
     calibrated = knowledge == "calibrated"
-    tool = "energybench" if calibrated else "energybench uncalibrated"
     load = Load()
     bench = bench_of(StandIn(load, RealClock()), calibrated=calibrated)
     run: list[Looped] = []
     print(bench.sensor, file=sys.stderr)  # noqa: T201
-    watch(load, lambda loop_s: {tool: measured(bench, loop_s, run)}, energybench.__version__)
+
+    def measure(loop_s: float) -> Mapping[str, Estimate | Later]:
+        looped = measured(bench, loop_s, run)
+        if not calibrated:
+            return {UNCALIBRATED: said_alone(bench, looped)}
+        return {US: said_alone(bench, looped), IN_RUN: lambda: said_in_run(bench, run, looped)}
+
+    watch(load, measure, energybench.__version__)
 
 
 if __name__ == "__main__":

@@ -63,6 +63,12 @@ typedef struct {
     unsigned long long total, free, used;
 } Memory;
 
+static Counter *counter_of(Device *d, double scope) {
+    for (int i = 0; i < d->counters; i++)
+        if (d->counter[i].scope == scope) return &d->counter[i];
+    return NULL;
+}
+
 /* ---- Calls */
 
 static int entered(const Device *d, const char *call) {
@@ -202,8 +208,7 @@ TYPED_CALL(nvmlDeviceGetClockInfo, 1e-6 * (type == 2 ? d->memory_clock_hz : d->s
 TYPED_CALL(nvmlDeviceGetMaxClockInfo, 1e-6 * (type == 2 ? d->memory_clock_hz : d->sm_clock_hz))
 TYPED_CALL(nvmlDeviceGetTemperature, type == 0 ? d->temperature_c : 0)
 
-/* Kernel Tuner asks for clocks that it could set, Zeus for Grace Hopper's link; boards of today have none of the first
- * two, and only Grace Hopper has the third. */
+/* Kernel Tuner asks for clocks that it could set; boards of today have none of them. */
 #define UNSUPPORTED_CALL(call)                                                                                         \
     EXPORT int call(Device *d) {                                                                                       \
         CALL(d);                                                                                                       \
@@ -211,7 +216,15 @@ TYPED_CALL(nvmlDeviceGetTemperature, type == 0 ? d->temperature_c : 0)
     }
 UNSUPPORTED_CALL(nvmlDeviceGetAutoBoostedClocksEnabled)
 UNSUPPORTED_CALL(nvmlDeviceGetDefaultApplicationsClock)
-UNSUPPORTED_CALL(nvmlDeviceGetC2cModeInfoV)
+/* Zeus asks for the link between CPU and GPU: only boards that are a module have it. */
+EXPORT int nvmlDeviceGetC2cModeInfoV(Device *d, unsigned *enabled) {
+    CALL(d);
+    int module = counter_of(d, 1) != NULL;
+    for (int i = 0; i < d->streams; i++) module |= d->stream[i].scope == 1;
+    if (!module) return NOT_SUPPORTED;
+    *enabled = 1;
+    return SUCCESS;
+}
 static int only_clock(double hz, unsigned *count, unsigned *mhz) {
     int fits = *count >= 1 && mhz;
     if (fits) *mhz = (unsigned)(1e-6 * hz);
@@ -274,11 +287,6 @@ PROCESS_CALL(nvmlDeviceGetMPSComputeRunningProcesses_v3, "mps")
 static Stream *stream_of(Device *d, const char *kind, double scope) {
     for (int i = 0; i < d->streams; i++)
         if (!strcmp(d->stream[i].kind, kind) && d->stream[i].scope == scope) return &d->stream[i];
-    return NULL;
-}
-static Counter *counter_of(Device *d, double scope) {
-    for (int i = 0; i < d->counters; i++)
-        if (d->counter[i].scope == scope) return &d->counter[i];
     return NULL;
 }
 /* The older calls know no scope: they answer what the board has, the GPU's own first. */
