@@ -49,7 +49,7 @@ docs: $(READY)
 	$(BIN)/python docs/generate.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-# How wrong are energybench and its peers? Peers come from PyPI into environments of their own; about a quarter of an hour.
+# How wrong are energybench and its peers? Peers come from PyPI into environments of their own; under twenty minutes.
 accuracy: $(READY)
 	PYTHONPATH=tests $(BIN)/python -m accuracy --fresh
 

@@ -55,7 +55,7 @@ class CudaDevice:
         self.clock = RealClock()
         self._seed = seed
         self._plugins = tuple(plugins)
-        index = _find(which)
+        index = index_of(which)
         self._device = torch.device("cuda", index)
         # Where nobody used CUDA before, going back would open a context on a GPU that is not ours.
         self._device_before = torch.cuda.current_device() if torch.cuda.is_initialized() else None
@@ -70,22 +70,7 @@ class CudaDevice:
                 where=f"cuda:{index}",
                 remedy="compare `nvidia-smi` with `python -c 'import torch; print(torch.version.cuda)'`",
             ) from error
-        properties = torch.cuda.get_device_properties(self._device)
-        self.facts = DeviceFacts(
-            name=f"cuda:{index}",
-            title=properties.name,
-            uuid=f"GPU-{properties.uuid}",
-            pci_bus_id=_pci_bus_id(properties),
-            memory_bytes=properties.total_memory,
-            l2_bytes=properties.L2_cache_size or None,
-            details={
-                "compute_capability": f"{properties.major}.{properties.minor}",
-                "sms": properties.multi_processor_count,
-                "cuda": str(torch.version.cuda),
-                "cudnn": torch.backends.cudnn.version(),
-                "cudnn_benchmark": True,
-            },
-        )
+        self.facts = facts_of(index)
 
     def disagreement(self, plan: WorkPlan, baseline: WorkPlan) -> str:
         """Why the outputs of two variants differ, given the same weights; empty when they agree."""
@@ -263,17 +248,41 @@ def _latency_groups(iteration_s: float, sets: int) -> list[range]:
     return [range(sets * max(1, math.ceil(SAMPLE_S / max(iteration_s * sets, 1e-7))))]
 
 
+def facts_of(index: int) -> DeviceFacts:
+    """What PyTorch says of the GPU that it counts as ``index``: among it what the meter will know the board by."""
+    properties = torch.cuda.get_device_properties(index)
+    return DeviceFacts(
+        name=f"cuda:{index}",
+        title=properties.name,
+        uuid=f"GPU-{properties.uuid}",
+        pci_bus_id=_pci_bus_id(properties),
+        memory_bytes=properties.total_memory,
+        l2_bytes=properties.L2_cache_size or None,
+        details={
+            "compute_capability": f"{properties.major}.{properties.minor}",
+            "sms": properties.multi_processor_count,
+            "cuda": str(torch.version.cuda),
+            "cudnn": torch.backends.cudnn.version(),
+            "cudnn_benchmark": True,
+        },
+    )
+
+
 def uuid_of(which: str) -> str:
     """The UUID of a GPU given by index or UUID, without opening a context on it.
 
     Raises:
         DeviceError: there is no such GPU.
     """
-    return f"GPU-{torch.cuda.get_device_properties(_find(which)).uuid}"
+    return f"GPU-{torch.cuda.get_device_properties(index_of(which)).uuid}"
 
 
-def _find(which: str) -> int:
-    """The PyTorch index of a GPU given by index or UUID (with or without ``GPU-``, prefixes allowed)."""
+def index_of(which: str) -> int:
+    """The PyTorch index of a GPU given by index or UUID (with or without ``GPU-`` or ``MIG-``, prefixes allowed).
+
+    Raises:
+        DeviceError: there is no such GPU, or there are several.
+    """
     count = torch.cuda.device_count()
     if which.isdigit():
         if int(which) < count:
@@ -283,7 +292,7 @@ def _find(which: str) -> int:
             where="--gpu",
             remedy="energybench doctor lists the GPUs; CUDA_VISIBLE_DEVICES renumbers them",
         )
-    wanted = which.removeprefix("GPU-")
+    wanted = which.removeprefix("GPU-").removeprefix("MIG-")
     uuids = [str(torch.cuda.get_device_properties(i).uuid) for i in range(count)]
     found = [i for i, uuid in enumerate(uuids) if wanted and uuid.startswith(wanted)]
     if len(found) == 1:
