@@ -134,3 +134,14 @@ def test_the_tests_of_the_ci_page_use_the_fixture_as_it_is():
     used = set(re.findall(r"(max_\w+|baseline)=", block))
     assert used <= set(inspect.signature(EnergyBenchmark.__call__).parameters)
     assert len(used) == 4
+
+
+def test_each_requirement_names_tests_that_exist():
+    text = (DOCS / "trust.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| (\d+) \|(.*)\|$", text, re.MULTILINE))
+    assert list(rows) == [str(number) for number in range(1, 26)]
+    for number, row in rows.items():
+        assert "test_" in row, number
+    for file, name in re.findall(r"`(test_\w+\.py)(?:::(\w+))?`", text):
+        source = (ROOT / "tests" / file).read_text(encoding="utf-8")
+        assert not name or f"def {name}(" in source, f"{file}::{name}"
