@@ -1,7 +1,7 @@
 """What if a counter's ticks are not regular? Our estimator on ticks that come early and late, in virtual time.
 
-Nobody has shown how regular a real board's ticks are; this says what it is worth. A tick may be off in two ways: it
-comes early or late and shows the joules of its own moment, or it is on time but shown late.
+Nobody has shown how regular a real board's ticks are; this says what it is worth. A tick may come early or late, each
+by itself or with a clock that wanders, and show the joules of its own moment; or it is on time, but shown late.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ LATE = 0.05
 """Share of the polls that come four intervals late."""
 LOAD_W = 250.0
 OFF_S = (0.0, 3e-5, 1e-4, 3e-4, 1e-3)
+WANDERS_S = (1e-5, 1e-4)
 LENGTHS_S = (0.5, 2.0)
 BOARDS, WINDOWS = 6, 25
 SENSOR = SensorProfile("irregular", "counter of 100 ms", (), Counter(0.1), "this module")
@@ -34,6 +35,7 @@ class Board:
         seed: of everything random.
         period_s: between two ticks.
         jitter_s: early or late by a normal error of this standard deviation; the joules are those of that moment.
+        wander_s: by a random walk with steps of this standard deviation besides; the same.
         shown_late_s: shown this much later on average (exponential); the joules are those of the tick.
         lost: share of the ticks that never show.
         length_s: how long it ticks.
@@ -45,6 +47,7 @@ class Board:
         *,
         period_s: float = 0.1,
         jitter_s: float = 0.0,
+        wander_s: float = 0.0,
         shown_late_s: float = 0.0,
         lost: float = 0.0,
         length_s: float = 130.0,
@@ -52,7 +55,10 @@ class Board:
         self.random = np.random.default_rng(seed)
         count = int(length_s / period_s)
         regular_s = period_s * (self.random.random() + np.arange(count))
-        true_s = np.sort(regular_s + self.random.normal(0, jitter_s, count))
+        true_s = regular_s + self.random.normal(0, jitter_s, count)
+        if wander_s:
+            true_s += self.random.normal(0, wander_s, count).cumsum()
+        true_s = np.sort(true_s)
         shown_s = true_s
         if shown_late_s:
             shown_s = np.sort(true_s + self.random.exponential(shown_late_s, count))
@@ -88,11 +94,13 @@ class Board:
         return readings
 
 
-def errors(jitter_s: float, length_s: float, boards: int = BOARDS, *, shown_late_s: float = 0.0) -> tuple[float, float]:
+def errors(
+    jitter_s: float, length_s: float, boards: int = BOARDS, *, wander_s: float = 0.0, shown_late_s: float = 0.0
+) -> tuple[float, float]:
     """Typical size (median) of the error of windows timed by the polls alone, and as energybench times them."""
     polled, said = [], []
     for seed in range(boards):
-        board = Board(seed, jitter_s=jitter_s, shown_late_s=shown_late_s)
+        board = Board(seed, jitter_s=jitter_s, wander_s=wander_s, shown_late_s=shown_late_s)
         starts = (length_s + 0.85) * np.arange(WINDOWS) + 1.0 + board.random.random(WINDOWS)
         loops = [(float(s), board.readings(float(s), float(s) + length_s)) for s in np.sort(starts)]
         rhythm = fit_rhythm([ticks_of(readings) for _, readings in loops])
@@ -112,6 +120,9 @@ def lines() -> Iterator[str]:
     yield "|---:|" + "---:|---:|" * len(LENGTHS_S)
     for off_s in OFF_S:
         yield _line(f"{1e3 * off_s:g} ms", [errors(off_s, length_s) for length_s in LENGTHS_S])
+    for off_s in WANDERS_S:
+        found = [errors(0.0, length_s, wander_s=off_s) for length_s in LENGTHS_S]
+        yield _line(f"wandering, by {1e3 * off_s:g} ms a tick", found)
     for off_s in OFF_S[1:]:
         found = [errors(0.0, length_s, shown_late_s=off_s) for length_s in LENGTHS_S]
         yield _line(f"on time, but shown {1e3 * off_s:g} ms late on average", found)
