@@ -176,7 +176,7 @@ def test_older_drivers_answer_through_older_calls(fake_nvml: FakeNvml) -> None:
 
 
 def test_a_state_that_cannot_be_read_is_none_and_never_zero(fake_nvml: FakeNvml) -> None:
-    calls = ["TemperatureV", "Temperature", "ClockInfo", "EnforcedPowerLimit", "FieldValues"]
+    calls = ["TemperatureV", "Temperature", "ClockInfo", "EnforcedPowerLimit", "FieldValues", "MemoryInfo"]
     calls += ["ComputeRunningProcesses_v3", "GraphicsRunningProcesses_v3", "MPSComputeRunningProcesses_v3"]
     calls += ["CurrentClocksEventReasons", "CurrentClocksThrottleReasons"]
     gone = "".join(f"fault nvmlDeviceGet{call} return=15\n" for call in calls)

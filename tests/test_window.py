@@ -22,19 +22,19 @@ from energybench.suite import parse_suite
 
 
 class SteppingLoop(SimulatedLoop):
-    """A loop whose power rises by a tenth when it has run for 0.2 s."""
+    """A loop whose power rises by a tenth when it has run for 0.12 s."""
 
     stepped = False
 
     def feed(self, ahead_s):
         clock = self._device.clock
-        if not self.stepped and clock.now_s() >= self._begin_s + 0.2:
+        if not self.stepped and clock.now_s() >= self._begin_s + 0.12:
             self.stepped = True
             self._device.power.set(clock.now_s(), 1.1 * self.work.truth.power_w, iteration_s=self.work.iteration_s)
 
 
 class SteppingDevice(SimulatedDevice):
-    """A simulated V100, the 10 ms counter of which shows halves of 0.15 s; no window of it is steady."""
+    """A simulated V100, the 10 ms counter of which shows halves of 0.1 s; no window of it is steady."""
 
     def __init__(self):
         super().__init__("v100-sxm2")

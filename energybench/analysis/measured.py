@@ -165,8 +165,9 @@ class Measured:
         return stdlib_statistics.median(found) if found else None
 
     def impossible_share(self) -> float | None:
-        """Share of the values asked for that were impossible and dropped."""
-        found = [w.health.impossible_share for w in self.windows if w.health is not None]
+        """Share of the values asked for that were impossible and dropped, in the windows that count."""
+        counted = [w for w in self.windows if w.record.number not in self.jumped] or self.windows
+        found = [w.health.impossible_share for w in counted if w.health is not None]
         return sum(found) / len(found) if found else None
 
     def flag_counts(self) -> Counter[str]:

@@ -50,7 +50,7 @@ class BoardState(BoardRecord):
     """
 
     processes: tuple[int, ...] | None = None
-    own_listed: bool = False
+    own_listed: bool | None = None
 
 
 class Meter(Protocol):

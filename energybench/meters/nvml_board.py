@@ -184,7 +184,7 @@ def board_state(nvml: Any, handle: Any, time_s: float, *, processes: bool) -> Bo
         clock_event_bits=bits,
         memory_used_bytes=used_bytes,
         processes=None if pids is None else tuple(sorted(pids - {os.getpid()})),
-        own_listed=pids is not None and os.getpid() in pids,
+        own_listed=None if pids is None else os.getpid() in pids,
     )
 
 
