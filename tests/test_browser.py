@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 from quiet import measured
 from report_example import example_summary
 
 from energybench.report.build import build_report
+from energybench.report.figures import FigureFile, svg_text
 from energybench.report.page import write_page
+from energybench.report.svg import mark
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt install chromium)")
@@ -164,6 +167,45 @@ def test_a_case_is_lit_everywhere_from_its_point_and_from_its_row(browser: Any, 
     lit = page.locator("svg .hot")
     assert lit.count() > 0
     assert set(lit.evaluate_all("points => points.map(point => point.dataset.row)")) == {row}
+
+
+@pytest.fixture(scope="module")
+def marked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page with one figure: two points on top of each other, and a bar that is no row of the table."""
+    folder = tmp_path_factory.mktemp("marked")
+    figure = Figure()
+    ax = figure.subplots()
+    ax.plot([1], [1], "o", gid=mark("case-0", "intensity 3.1 FLOP/byte"))
+    ax.plot([1], [1], "o", gid=mark("case-1", "intensity 3.2 FLOP/byte"))
+    ax.bar([3], [2], gid=mark("", "conv2_dw: 1.2 µs\n×7.3 of its ideal"))
+    (folder / "some.svg").write_text(svg_text(figure, "some"), encoding="utf-8")
+    file = FigureFile("some", "roofline", "Some", "", folder / "some.svg", folder / "some.png")
+    write_page(example_summary(), [file], folder / "report.html")
+    return folder / "report.html"
+
+
+def test_all_points_under_the_pointer_say_what_the_figure_shows_there(browser: Any, marked: Path) -> None:
+    page = opened(browser, marked)
+    page.locator("#some [data-row=case-1]").hover(force=True)
+    said = page.inner_text("#tip")
+    assert said.index("intensity 3.2 FLOP/byte") < said.index("intensity 3.1 FLOP/byte"), "the upper one first"
+    assert "energy per inference: " in said
+    assert len(page.locator("#tip p").first.inner_text().splitlines()) == 3, "its own line and two of its row"
+    page.locator("#some [data-tip^=conv2]").hover(force=True)
+    assert page.inner_text("#tip").splitlines()[:1] == ["conv2_dw: 1.2 µs"]
+
+
+def test_keys_walk_through_the_points_of_a_figure_and_enter_leads_to_the_row(browser: Any, marked: Path) -> None:
+    page = opened(browser, marked)
+    page.locator("#some .scroll").focus()
+    page.keyboard.press("End")
+    assert "intensity 3.2" in page.inner_text("#tip")
+    assert page.locator("tr.hot").get_attribute("data-row") == "case-1"
+    page.keyboard.press("ArrowLeft")
+    assert "intensity 3.1" in page.inner_text("#tip")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.closest('tr').dataset.row") == "case-0"
+    assert not page.locator("#tip").is_visible()
 
 
 def test_a_click_on_a_point_leads_to_its_row(browser: Any, small: Path) -> None:

@@ -38,6 +38,7 @@ from energybench.report.panels import constant_label, split, spread_over
 from energybench.report.power_trace import most_telling_case, power_trace
 from energybench.report.settings import Settings, places_of, settings_of
 from energybench.report.style import RC, Palette, plain
+from energybench.report.svg import linked
 from energybench.report.tables import tidy
 
 __all__ = [
@@ -111,11 +112,11 @@ def save_figures(summary: Summary, folder: Path) -> list[FigureFile]:
 
 
 def svg_text(figure: Figure, salt: str) -> str:
-    """``figure`` as an SVG document: text as text, the same bytes for the same figure."""
+    """``figure`` as an SVG document: text as text, marks as links and tips, the same bytes for the same figure."""
     text = io.StringIO()
     with _quiet(), mpl.rc_context({**RC, "svg.hashsalt": salt}):
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    return text.getvalue()
+    return linked(text.getvalue())
 
 
 def _save(planned: _Planned, figure: Figure, folder: Path) -> FigureFile:

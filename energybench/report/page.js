@@ -101,7 +101,7 @@
     heads.map((head, column) => {
       const [name, unit] = [head.querySelector("button"), head.querySelector("small")];
       const value = worded(row.cells[column]);
-      return [name && worded(name).slice(0, unit ? -worded(unit).length : undefined).trim(), unit ? `${value} ${worded(unit)}` : value, row.cells[column].title, value];
+      return [name && worded(name).slice(0, unit ? -worded(unit).length : undefined).trim(), unit ? `${value} ${worded(unit)}` : value, row.cells[column].title, value, head.classList.contains("n") && head.dataset.field === undefined];
     }).slice(1).filter(([name, , , value]) => name && value && value !== "–");
   const open = (row) => {
     const again = opened && opened.previousElementSibling === row;
@@ -139,24 +139,82 @@
     const row = document.activeElement.closest("tr[data-row]");
     return row ? row.dataset.row : null;
   };
+
+  // What a point says: its own words, then two lines of its row. All points under the pointer speak.
+  const SPEAKING = "figure svg [data-row], figure svg [data-tip], .matrix td";
+  const TIPS = 6;
   const tip = at("tip");
-  const words = (row) => [label(row, 0), ...said(row).map(([name, value]) => `${name}: ${value}`)].join("\n");
-  document.addEventListener("pointerover", (event) => {
-    const target = event.target.closest("[data-row]");
-    light(target ? target.dataset.row : focused());
-    const row = target && target.closest("svg") && !target.closest("table") ? byRow.get(target.dataset.row) : null;
-    tip.hidden = !row;
-    if (!row) return;
-    tip.textContent = words(row);
+  for (const title of document.querySelectorAll("figure svg g > title")) {
+    title.parentElement.dataset.tip = title.textContent;
+    title.remove();
+  }
+  for (const cell of document.querySelectorAll(".matrix td[title]")) {
+    cell.dataset.tip = cell.title;
+    cell.removeAttribute("title");
+  }
+  const spoken = (point) => {
+    const row = byRow.get(point.dataset.row);
+    const own = point.dataset.tip ? point.dataset.tip.split("\n") : [];
+    const more = row ? [row.dataset.case, ...said(row).filter(([, , , , numeric]) => numeric).map(([name, value]) => `${name}: ${value}`)] : [];
+    return [...own, ...more.slice(0, own.length ? 2 : 3)];
+  };
+  const show = (found, x, y) => {
+    const shown = found.slice(0, TIPS);
+    tip.replaceChildren(...shown.map((point) => {
+      const [first, ...rest] = spoken(point);
+      return make("p", {}, make("strong", {}, first), ...rest.map((line) => `\n${line}`));
+    }));
+    if (found.length > TIPS) tip.append(make("p", {}, `and ${found.length - TIPS} more here`));
+    tip.hidden = !found.length;
+    if (tip.hidden) return;
     const box = tip.getBoundingClientRect();
-    tip.style.left = `${Math.max(4, Math.min(event.clientX + 14, innerWidth - box.width - 8))}px`;
-    tip.style.top = `${Math.max(4, Math.min(event.clientY + 14, innerHeight - box.height - 8))}px`;
-  });
+    tip.style.left = `${Math.max(4, Math.min(x + 14, innerWidth - box.width - 8))}px`;
+    tip.style.top = `${Math.max(4, y + 14 + box.height + 8 > innerHeight ? y - box.height - 14 : y + 14)}px`;
+  };
+  const under = (x, y) => {
+    const found = document.elementsFromPoint(x, y).map((element) => element.closest(SPEAKING)).filter(Boolean);
+    const told = new Map(found.map((point) => [`${point.dataset.row} ${point.dataset.tip}`, point]).reverse());
+    return Array.from(told.values()).reverse().filter((point) => point.dataset.tip || byRow.has(point.dataset.row));
+  };
+  const point = (event) => {
+    const found = under(event.clientX, event.clientY);
+    const row = event.target.closest && event.target.closest("tr[data-row]");
+    light(found.length ? found[0].dataset.row || null : row ? row.dataset.row : focused());
+    show(found, event.clientX, event.clientY);
+  };
+  document.addEventListener("pointermove", point);
+  document.addEventListener("pointerdown", point);
+  addEventListener("scroll", () => { tip.hidden = true; }, { passive: true });
   document.addEventListener("click", (event) => {
-    const point = event.target.closest("[data-row]:not(tr)");
-    const row = point && byRow.get(point.dataset.row);
-    if (row && !row.hidden) reveal(row);
+    const [found] = under(event.clientX, event.clientY);
+    const row = found && byRow.get(found.dataset.row);
+    if (row && !row.hidden && event.pointerType !== "touch") reveal(row);
   });
+
+  // The same with keys: a figure that has the focus walks through its points, and Enter goes to the point's row.
+  for (const frame of document.querySelectorAll("figure > .scroll, .scroll:has(> .matrix)")) {
+    const stops = Array.from(frame.querySelectorAll(SPEAKING)).filter((stop) => stop.dataset.tip || byRow.has(stop.dataset.row));
+    let stop = -1;
+    frame.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1, Home: -stops.length, End: stops.length }[event.key];
+      const row = stop >= 0 && byRow.get(stops[stop].dataset.row);
+      if (event.key === "Enter" && row && !row.hidden) reveal(row);
+      if (event.key === "Escape") tip.hidden = true;
+      if (!stops.length || step === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      stop = Math.min(Math.max(0, stop + step), stops.length - 1);
+      stops[stop].scrollIntoView({ block: "nearest", inline: "nearest" });
+      const box = stops[stop].getBoundingClientRect();
+      light(stops[stop].dataset.row || null);
+      for (const other of stops) other.classList.toggle("here", other === stops[stop]);
+      show([stops[stop]], box.right, box.bottom);
+    });
+    frame.addEventListener("focusout", () => {
+      tip.hidden = true;
+      if (stop >= 0) stops[stop].classList.remove("here");
+      if (stop >= 0) light(focused());
+    });
+  }
 
   // Keys and clicks in the table.
   for (const row of rows) {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
+from urllib.parse import quote, unquote
+from xml.sax.saxutils import escape
 
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "http://www.w3.org/1999/xlink"
@@ -13,8 +15,37 @@ NUMBER = re.compile(r"-?\d+\.\d{3,}")
 REFERENCE = re.compile(r"url\(#([^)]+)\)")
 FONT_FAMILY = re.compile(r"font-family:[^;]*;?")
 NO_ROTATION = re.compile(r"^rotate\(-?0 [^)]*\)$")
-ROW_ID = re.compile(r"^(case|total)-(\d+)(?:-\w+)?$")
-"""What a figure calls the artists of a row of the table; the page turns it into a link between the two."""
+MARK = re.compile(r'<g id="((?:case|total)-\d+)?(?:\?([^"]*))?">')
+"""A group that ``mark`` named: the row of the table it belongs to, and what pointing at it says."""
+TITLE_OR_SPACE = re.compile(r"(<title>.*?</title>)|\s+", re.DOTALL)
+
+
+def mark(row_id: str, tip: str = "") -> str | None:
+    """The ``gid`` of an artist that stands for a row of the page's table, says something of its own, or both.
+
+    Args:
+        row_id: ``case-3`` or ``total-0``, as ``tables.tidy`` numbers them; empty for an artist of no row.
+        tip: what the figure shows there, its own x, y and interval with their units: a line, or a few.
+
+    Returns:
+        What to pass as ``gid``; None, which matplotlib takes for no name, where there is nothing to say.
+    """
+    return (row_id + (f"?{quote(tip)}" if tip else "")) or None
+
+
+def linked(document: str) -> str:
+    """``document``, as matplotlib writes it, with each marked group's row as ``data-row`` and its tip as ``<title>``.
+
+    A ``<title>`` is what any viewer shows of an SVG on its own, and a browser without scripts; the page's script
+    reads it, too.
+    """
+    return MARK.sub(_linked_group, document)
+
+
+def _linked_group(found: re.Match[str]) -> str:
+    row, tip = found[1], found[2]
+    attribute = f' data-row="{row}"' if row else ""
+    return f"<g{attribute}>" + (f"<title>{escape(unquote(tip))}</title>" if tip else "")
 
 
 def variables(dark: Mapping[str, str]) -> tuple[dict[str, str], str, str]:
@@ -29,7 +60,7 @@ def inline(svg: str, *, prefix: str, title: str, names: Mapping[str, str]) -> st
     """``svg``, as matplotlib writes it, as an element for the body of a page.
 
     Args:
-        svg: a whole SVG document of our own making.
+        svg: a whole SVG document of our own making, from ``linked``.
         prefix: goes before every id, so that several figures share a page.
         title: what a screen reader says.
         names: CSS variable by colour, from ``variables``.
@@ -43,7 +74,8 @@ def inline(svg: str, *, prefix: str, title: str, names: Mapping[str, str]) -> st
         root.attrib.pop(name, None)
     root.set("role", "img")
     root.set("aria-label", title)
-    return re.sub(r"\s+", " ", ET.tostring(root, encoding="unicode").replace(" />", "/>")).replace("> <", "><")
+    text = ET.tostring(root, encoding="unicode").replace(" />", "/>")
+    return TITLE_OR_SPACE.sub(lambda found: found[1] or " ", text).replace("> <", "><")
 
 
 def _prune(parent: ET.Element) -> None:
@@ -54,7 +86,7 @@ def _prune(parent: ET.Element) -> None:
         local = str(child.tag).removeprefix(f"{{{SVG}}}")
         if local in ("metadata", "style") or not str(child.tag).startswith(f"{{{SVG}}}"):
             continue
-        if local == "g" and not child.attrib:
+        if local == "g" and not child.attrib and child.find(f"{{{SVG}}}title") is None:
             children.extend(child)
         elif local not in ("g", "defs") or len(child):
             children.append(child)
@@ -63,11 +95,7 @@ def _prune(parent: ET.Element) -> None:
 
 def _rewrite(element: ET.Element, prefix: str, names: Mapping[str, str]) -> None:
     attributes = element.attrib
-    row = ROW_ID.match(attributes.get("id", ""))
-    if row:
-        attributes["data-row"] = f"{row[1]}-{row[2]}"
-        del attributes["id"]
-    elif element.tag == f"{{{SVG}}}g" and "id" in attributes:
+    if element.tag == f"{{{SVG}}}g" and "id" in attributes:
         del attributes["id"]  # matplotlib's own names of groups: nothing refers to them
     elif "id" in attributes:
         attributes["id"] = prefix + attributes["id"]
