@@ -314,6 +314,29 @@ def example_summary(
     )  # fmt: skip
 
 
+def cut_short(summary: Summary, *, stopped: str | None = None) -> Summary:
+    """``summary`` as it is when only the first comparison was measured: every total lacks a stage."""
+    known = summary.cases["comparison"] == summary.cases["comparison"].iloc[0]
+    record = summary.run.record.model_copy(update={"complete": False})
+    return dataclasses.replace(
+        summary,
+        run=dataclasses.replace(summary.run, record=record),
+        cases=_unmeasured(summary.cases, ~known).assign(stopped=known.map({True: "converged", False: stopped})),
+        totals=_unmeasured(summary.totals, summary.totals["comparison"].notna()),
+        pairs=summary.pairs[summary.pairs["comparison"] == summary.cases["comparison"].iloc[0]],
+    )
+
+
+def _unmeasured(frame: pd.DataFrame, which: pd.Series) -> pd.DataFrame:
+    numbers = [
+        name for name in frame if str(name).startswith(("energy", "loop_latency", "latency", "power", "dynamic"))
+    ]
+    found = frame.copy()
+    found.loc[which, numbers] = math.nan
+    found.loc[which, ["status", "reason"]] = ["missing", "not measured yet"]
+    return found
+
+
 def power_trace(seed: int = 3) -> pd.DataFrame:
     """Two windows of 1.5 s on a board that rises to 410 W, with 100 ms readings, and the counter's mean of each."""
     rng = np.random.default_rng(seed)

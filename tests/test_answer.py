@@ -64,11 +64,13 @@ def test_several_wins_are_counted_and_ranged() -> None:
     )
 
 
-def test_the_partner_wins_when_it_wins_twice_as_often() -> None:
+def test_a_loss_is_told_in_the_direction_in_which_the_pair_was_declared() -> None:
     said = answer(frame(pair(1.25), pair(1.25, batch=8), pair(0.95, batch=32)))
-    # 1 / 1.25 = 0.8, and 1 / 0.95 = 1.053
-    assert said.headline.startswith("At matched MACs, old a needs less energy per inference than new a in 2 of 3")
-    assert "20 % less; 5.3 % more in 1" in said.headline
+    assert said.headline == (
+        "At matched MACs, new a needs more energy per inference than old a in 2 of 3 comparisons: "
+        "25 % more; 5.0 % less in 1."
+    )
+    assert "25 % more in 2 of 3" in said.lines[0].replace(" (batch 1; batch 8)", " in 2 of 3")
 
 
 def test_nobody_wins_when_wins_and_losses_balance() -> None:
@@ -147,8 +149,31 @@ def test_pairs_without_two_common_sides_are_counted_and_the_largest_differences_
     said = answer(frame(*rows))
     assert said.headline == (
         "At matched MACs, 2 of 3 pairs differ in energy per inference (the same within 1 % in 1): "
-        "C needs 30 % less than D; A needs 18 % more than B."
+        "1 needs less (C: 30 % less than D), 1 needs more (A: 18 % more than B)."
     )
+
+
+def test_pairs_without_two_common_sides_come_after_who_needs_least_of_all() -> None:
+    rows = [pair(16.0, variant="A", against="B"), pair(0.7, variant="C", against="D")]
+    said = answer(frame(*rows, baseline(0.7, "C"), baseline(1.5, "A")))
+    assert said.headline.startswith("MACs aside, C needs the least energy per inference")
+    assert said.lines[0] == (
+        "At matched MACs, 2 of 2 pairs differ in energy per inference: "
+        "1 needs less (C: 30 % less than D), 1 needs more (A: 16 times as much as B)."
+    )
+    assert said.least == "", "it is not told twice"
+
+
+def test_places_whose_macs_are_apart_are_told_apart() -> None:
+    said = answer(frame(pair(0.98), pair(0.79, macs_ratio=0.75, batch=32)))
+    # 0.79 / 0.75 = 1.053
+    assert said.lines == (
+        "new a against old a (MACs ×1.01): 2.0 % less (batch 1). "
+        "Not matched (MACs ×0.75): 21 % less (batch 32); per MAC 5.3 % more.",
+    )
+    alone = answer(frame(pair(0.5, macs_ratio=0.5), pair(3.0, macs_ratio=2.0), pair(2.2, macs_ratio=2.0, batch=8)))
+    assert alone.lines[0].startswith("new a against old a, not matched (MACs ×0.5 to ×2): 50 % less")
+    assert "2.2 to 3.0 times as much" in alone.lines[0]
 
 
 def test_without_pairs_the_answer_is_who_needs_least() -> None:
@@ -160,9 +185,16 @@ def test_without_pairs_the_answer_is_who_needs_least() -> None:
 
 def test_who_needs_least_is_not_told_where_intervals_overlap() -> None:
     close = (baseline(0.800, "a"), baseline(0.801, "b"))
-    assert answer(frame(*close)).headline == "MACs aside, no variant surely needs the least energy per inference."
+    assert answer(frame(*close)).headline == (
+        "MACs aside, no variant surely needs the least energy per inference: a and b are too close to call."
+    )
     apart = (baseline(0.7, "a", batch=32), baseline(0.9, "b", batch=32))
-    assert answer(frame(*close, *apart)).headline.endswith("in 1 of 2 settings, too close to call in 1.")
+    assert answer(frame(*close, *apart)).headline.endswith("in 1 of 2 settings, too close to call in 1 (a and b).")
+
+
+def test_a_variant_that_ties_only_with_its_own_work_surely_needs_least() -> None:
+    said = answer(frame(baseline(0.8, "a"), baseline(0.8, "twin"), baseline(0.9, "b")))
+    assert said.headline.startswith("MACs aside, a (the same work as twin) needs the least energy per inference")
 
 
 def test_the_baseline_may_need_least() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from report_example import example_summary, renamed
+from report_example import cut_short, example_summary, renamed
 
 from energybench.analysis.summary import Summary
 from energybench.report.figures import save_figures
@@ -102,9 +102,9 @@ def test_the_answer_comes_first_then_the_table_then_the_figures(page: Page) -> N
 def test_a_simulated_run_says_so_in_the_banner_every_row_and_every_figure(page: Page) -> None:
     assert page.text.startswith("gconv: energybench report (simulated)")
     assert page.text.index("SIMULATED.") < page.text.index("The answer")
-    rows = re.findall(r"<tr data-row=.*?</tr>", page.html, re.DOTALL)
+    rows = [attributes for tag, attributes in page.tags if tag == "tr" and "data-row" in attributes]
     assert rows
-    assert all('title="simulated, not measured"' in row for row in rows)
+    assert all(attributes["data-from"] == "simulated" for attributes in rows)
     figures = re.findall(r"<figure.*?</figure>", page.html, re.DOTALL)
     assert len(figures) >= 5
     assert all("SIMULATED" in figure and "simulated</span>" in figure for figure in figures)
@@ -114,6 +114,7 @@ def test_a_measured_run_is_not_marked(tmp_path: Path) -> None:
     page = page_of(example_summary(simulated=False), tmp_path)
     assert "SIMULATED" not in page.html
     assert 'class="mark"' not in page.html
+    assert not [attributes for _, attributes in page.tags if "data-from" in attributes]
 
 
 def test_ids_are_unique_and_every_reference_has_its_target(page: Page) -> None:
@@ -155,12 +156,36 @@ def test_the_csv_inside_the_page_is_results_csv(full: tuple[Summary, Page]) -> N
     assert frame["energy_per_inference_j"].to_numpy() == pytest.approx(expected)
 
 
-def test_beyond_500_cases_the_table_holds_totals_and_says_what_it_leaves_out(tmp_path: Path) -> None:
+def test_beyond_500_cases_the_table_holds_totals_and_500_cases_and_says_what_it_leaves_out(tmp_path: Path) -> None:
     summary = example_summary(full=True)
     many = dataclasses.replace(summary, cases=pd.concat([summary.cases, summary.cases], ignore_index=True))
     page = page_of(many, tmp_path)
-    assert sum("data-row" in a for t, a in page.tags if t == "tr") == len(summary.totals) < ROWS_AT_MOST
-    assert "936 cases are in results.csv only" in page.text
+    assert sum("data-row" in a for t, a in page.tags if t == "tr") == len(summary.totals) + ROWS_AT_MOST
+    assert f"{936 - ROWS_AT_MOST} cases are in results.csv only" in page.text
+
+
+def test_an_unfinished_run_shows_what_it_measured_and_says_that_it_is_not_all(tmp_path: Path) -> None:
+    page = page_of(cut_short(example_summary(full=True), stopped="budget"), tmp_path)
+    rows = [a for t, a in page.tags if t == "tr" and "data-row" in a]
+    assert len(rows) == 9, "the variants of the one place that was measured"
+    assert "9 of 468 cases so far. Not at matched MACs" in page.text
+    assert "Unfinished: stopped by its budget" in re.sub(" +", " ", page.text).replace("Unfinished: :", "Unfinished:")
+    assert "results.csv only" not in page.text
+
+
+def test_a_skipped_case_has_its_variant_and_place_and_is_not_ok(tmp_path: Path) -> None:
+    summary = example_summary(machine=False)
+    skipped = {"row": "case", "case": "E2GC G=3 | batch=7 dtype=int4", "status": "skipped", "reason": "3 does not"}
+    cases = pd.concat([summary.cases, pd.DataFrame([skipped])], ignore_index=True)
+    page = page_of(dataclasses.replace(summary, cases=cases), tmp_path)
+    row = re.search(r'<tr data-row="case-6".*?</tr>', page.html, re.DOTALL)
+    assert row
+    cells = [" ".join(re.sub("<.*?>", " ", cell).split()) for cell in re.split("<t[dh]", row[0])[1:]]
+    heads = ["variant", "batch", "dtype"]
+    assert cells[0].split(">", 1)[1].strip().startswith("E2GC G=3 batch 7, int4 skipped: 3 does not"), heads
+    assert [cell.split(">", 1)[1].strip() for cell in cells[1:3]] == ["7", "int4"]
+    assert ">skipped" in cells[6]
+    assert not any(cell.endswith(">ok") for cell in cells)
 
 
 def test_a_page_that_would_be_too_large_links_to_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,6 +219,17 @@ def test_without_joules_the_page_speaks_of_latency_and_gives_the_reason(tmp_path
     assert not any("energy per inference" in head for head in heads)
     assert "this CPU exposes no RAPL counters" in page.text
     assert "same latency within 1 %" in page.text
+
+
+def test_pairs_whose_macs_differ_lead_with_the_change_per_mac_and_are_not_coloured(tmp_path: Path) -> None:
+    summary = example_summary(full=True)
+    page = page_of(summary, tmp_path)
+    cells = [a["class"] for t, a in page.tags if t == "td" and a.get("class")]
+    apart = summary.pairs[(summary.pairs["kind"] == "matched") & (summary.pairs["scope"] == "total")]
+    assert cells.count("apart") == (abs(apart["macs_ratio"] - 1) > 0.1).sum() > 0
+    assert re.search(r'<td class="apart"[^>]*>\S+ % per MAC<', page.html.replace("\xa0", " "))
+    assert "declared pairs; below it the ratio" in page.text
+    assert "MACs differ: change per MAC" in page.text
 
 
 def test_flags_are_explained_with_their_remedy(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import sys
 
 import pandas as pd
 import pytest
-from report_example import example_summary, renamed
+from report_example import cut_short, example_summary, renamed
 
+from energybench.report.quantities import NONE
 from energybench.report.terminal import print_summary, render_summary
 
 HOSTILE = "\x1b]0;owned\x07[bold red]E2GC[/] \x1b[2J\nG=8\u202e"
@@ -34,7 +35,7 @@ def test_the_table_holds_joules_ratio_latency_watts_and_marks_the_least() -> Non
     summary = example_summary()
     lines = render_summary(summary).splitlines()
     head = next(line for line in lines if line.startswith("variant"))
-    assert head.split() == ["variant", "µJ", "ratio", "[95", "%]", "ns", "W", "pJ/MAC", "flags"]
+    assert head.split() == ["variant", "energy", "µJ", "ratio", "[95", "%]", "latency", "ns", "W", "flags"]
     assert "total of the stages · per inference" in lines
     least = summary.totals.loc[summary.totals["energy_per_inference_j"].idxmin()]
     marked = [line for line in lines if " * " in line]
@@ -64,7 +65,8 @@ def test_a_wide_terminal_holds_more() -> None:
     head = next(
         line for line in render_summary(example_summary(), width=200).splitlines() if line.startswith("variant")
     )
-    assert "ns ratio" in head
+    assert "latency ratio" in head
+    assert "pJ/MAC" in head
 
 
 def test_a_prediction_says_so_and_compares_no_model_with_itself() -> None:
@@ -80,15 +82,36 @@ def test_a_prediction_says_so_and_compares_no_model_with_itself() -> None:
 
 
 def test_an_unfinished_run_says_how_to_go_on() -> None:
-    summary = example_summary()
-    record = summary.run.record.model_copy(update={"complete": False})
-    text = render_summary(dataclasses.replace(summary, run=dataclasses.replace(summary.run, record=record)))
-    assert "unfinished: the same command goes on" in text
+    text = render_summary(cut_short(example_summary(full=True)))
+    assert "interrupted: the same command goes on" in text
+    assert text.endswith("\nnext  energybench run gconv --device sim:h200   goes on where it stopped\n")
+
+
+def test_an_unfinished_run_shows_what_it_measured_and_says_that_it_is_not_all() -> None:
+    text = render_summary(cut_short(example_summary(full=True), stopped="budget"), width=200)
+    assert "stopped by its budget" in text
+    assert " ".join(text.split()).count("9 of 468 cases so far. Not at matched MACs") == 1
+    heads = [number for number, line in enumerate(text.splitlines()) if line.startswith("variant")]
+    assert len(heads) == 1, "one setting was measured"
+    assert all(NONE not in line for line in text.splitlines()[heads[0] : heads[0] + 10])
 
 
 def test_colour_is_only_there_when_asked_for() -> None:
     assert "\x1b" not in render_summary(example_summary(), color=False)
     assert "\x1b[" in render_summary(example_summary(), color=True)
+
+
+def test_a_terminal_that_cannot_do_anything_gets_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for term, escapes in (("dumb", False), ("xterm", True)):
+        monkeypatch.setenv("TERM", term)
+        monkeypatch.setattr(sys, "stdout", screen := Terminal())
+        print_summary(example_summary())
+        assert ("\x1b" in screen.getvalue()) == escapes
 
 
 def test_a_pipe_gets_plain_text_that_ends_with_a_newline(capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,7 +150,7 @@ def test_the_legend_explains_the_marks_that_occur_and_no_others() -> None:
 def test_few_shapes_are_listed_with_measured_and_modelled_optimum() -> None:
     row = example_summary().group_size.iloc[0]
     text = render_summary(example_summary(), width=100)
-    assert f"C=256 28x28, batch 32, float16: measured {row['measured_optimum']}" in text
+    assert f"C=256 28x28, batch 32, float16: found {row['measured_optimum']}" in text
     assert f"thesis {row['thesis_optimum']}, physical {row['physical_optimum']}, knee {row['knee']}" in text
 
 
@@ -136,7 +159,9 @@ def test_many_shapes_are_counted() -> None:
     assert "of 52 shapes" in text
     summary = example_summary(full=True)
     hits = sum(str(8) in str(s).split() for s in summary.group_size["measured_set"])
-    assert f"thesis {hits}/52" in text
+    assert f"thesis in {hits} of 52" in text
+    assert "thesis: the paper's rule" in text
+    assert "measured" not in text.split("optimum group size")[1], "nothing was"
 
 
 def test_without_joules_the_table_is_about_latency_and_the_reason_is_said() -> None:
@@ -169,4 +194,16 @@ def test_failures_are_told_by_reason_the_commonest_first() -> None:
 def test_it_ends_with_where_the_files_are_and_what_to_type_next() -> None:
     tail = render_summary(example_summary()).splitlines()[-4:]
     assert tail[0] == "page  results/gconv-example/report.html"
-    assert tail[-1].startswith("next  energybench run gconv --gpu 0")
+    assert tail[-1] == "next  energybench run gconv --gpu 0   on a real GPU"
+
+
+def test_the_advice_keeps_its_command_whole_and_puts_the_reason_below_a_long_one() -> None:
+    summary = example_summary()
+    record = summary.run.record.model_copy(
+        update={"command": ["energybench", "run", "gconv", "--set", "x=" + "1," * 30]}
+    )
+    lines = render_summary(
+        dataclasses.replace(summary, run=dataclasses.replace(summary.run, record=record))
+    ).splitlines()
+    assert lines[-2].startswith("next  energybench run gconv --set x=1,1,")
+    assert lines[-1].split() == ["on", "a", "real", "GPU"]

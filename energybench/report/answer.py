@@ -16,7 +16,7 @@ import pandas as pd
 
 from energybench.analysis.summary import Summary
 from energybench.report import quantities
-from energybench.report.headline import headline, least, pair_lines
+from energybench.report.headline import headline, least, pair_lines, two_sided
 from energybench.report.outcomes import Outcome, outcomes_of, relevant_pairs
 from energybench.report.settings import places_of, settings_of
 from energybench.report.style import plain
@@ -27,9 +27,10 @@ class Answer:
     """The run in words.
 
     Attributes:
-        headline: one sentence: who, by how much, with what interval, where.
+        headline: one sentence: who, by how much, with what interval, where. Pairs that have no two sides in common
+            have no such sentence between them, and who needs least of all is told instead.
         lines: one sentence a pair, when there are several outcomes.
-        least: who needs least of all, MACs aside, when pairs were declared.
+        least: who needs least of all, MACs aside, when pairs were declared and the headline tells of them.
         certainty: what the interval holds and what this run could have seen.
         caveats: what a reader must know before quoting it (no joules, MACs apart).
         quantity: ``energy per inference`` or ``latency``.
@@ -53,6 +54,7 @@ def answer(
     energy_reason: str = "",
     places: Mapping[str, str] | None = None,
     origin: str = "measured",
+    so_far: str = "",
 ) -> Answer:
     """Put ``pairs`` (columns of ``columns.PAIRS``) into words.
 
@@ -61,6 +63,7 @@ def answer(
         energy_reason: why there are no joules, where there are none.
         places: short names of comparisons, for pairs of cases.
         origin: ``measured``, ``simulated`` or ``modelled``; what was modelled is told as predicted, without intervals.
+        so_far: how much of an unfinished run the words rest on: ``27 of 702 cases so far``.
     """
     rows, matched = relevant_pairs(pairs)
     by_energy = bool(rows["energy_ratio"].notna().any()) if len(rows) else not energy_reason
@@ -73,20 +76,28 @@ def answer(
         return Answer(text, (), "", "", caveats, quantity, matched, ())
     close = [o for o in outcomes if not o.apart] if matched else []
     told = close or outcomes
-    text = headline(told, quantity, matched=bool(close)) if matched else least(outcomes, quantity)
+    everyone = pairs[(pairs["kind"] == "baseline") & (pairs["scope"] == rows["scope"].iloc[0])]
+    best = least(outcomes_of(everyone, column, places, origin=origin), quantity)
+    text = headline(told, quantity, matched=bool(close)) if matched else best
+    lines = tuple(pair_lines(outcomes, matched=matched)) if len(outcomes) > 1 else ()
+    if matched and best and not two_sided(told):
+        text, lines, best = best, (text, *lines), ""
     if origin == "modelled":
         text = f"Predicted: {text[0].lower()}{text[1:]}" if text.startswith("At ") else f"Predicted: {text}"
-    lines = tuple(pair_lines(outcomes)) if len(outcomes) > 1 else ()
-    everyone = pairs[(pairs["kind"] == "baseline") & (pairs["scope"] == rows["scope"].iloc[0])]
-    best = least(outcomes_of(everyone, column, places, origin=origin), quantity) if matched else ""
-    return Answer(text, lines, best, _certainty(outcomes, by_energy=by_energy), caveats, quantity, matched, outcomes)
+    text = f"{so_far}. {text}" if so_far else text
+    beside = best if matched else ""
+    return Answer(text, lines, beside, _certainty(outcomes, by_energy=by_energy), caveats, quantity, matched, outcomes)
 
 
 def answer_of(summary: Summary) -> Answer:
     """The answer of a run, its places named by what varies in it."""
     record = summary.run.record
     places = places_of(summary.cases, settings_of(record))
-    return answer(summary.pairs, energy_reason=record.energy_reason, places=places, origin=summary.run.origin)
+    done = int((summary.cases["status"] == "ok").sum())
+    so_far = "" if record.complete else f"{done} of {len(summary.cases)} cases so far"
+    return answer(
+        summary.pairs, energy_reason=record.energy_reason, places=places, origin=summary.run.origin, so_far=so_far
+    )
 
 
 def _certainty(outcomes: Sequence[Outcome], *, by_energy: bool) -> str:

@@ -12,7 +12,7 @@ from energybench.report.outcomes import Outcome
 
 CLEAR = 2
 """A side wins over several comparisons when it wins this many times as often as it loses."""
-EXAMPLES = 2
+NAMED_AT_MOST = 3
 
 
 def headline(outcomes: Sequence[Outcome], quantity: str, *, matched: bool) -> str:
@@ -37,27 +37,50 @@ def least(outcomes: Sequence[Outcome], quantity: str) -> str:
     places: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         places.setdefault(outcome.place, []).append(outcome)
-    names = Counter(filter(None, map(_least_at, places.values())))
-    n, close = len(places), len(places) - names.total()
+    found = [_least_at(outcomes) for outcomes in places.values()]
+    names = Counter(" (the same work as ".join(who[0][:2]) + ")" * (len(who[0]) > 1) for who in found if len(who) == 1)
+    n, close = len(places), [alike[0] for who in found if len(who) > 1 for alike in who]
     if not names:
-        return f"MACs aside, no variant surely needs the least {quantity}." if places else ""
+        between = f": {_named(close)} are too close to call" if close else ""
+        return f"MACs aside, no variant surely needs the least {quantity}{between}." if places else ""
     (name, count), *rest = names.most_common()
     first = f"MACs aside, {name} needs the least {quantity}"
     if n == 1:
-        won = next((o for o in outcomes if o.variant == name), None)
+        won = next((o for o in outcomes if o.variant == found[0][0][0]), None)
         return first + (f": {quantities.ratio(won.ratio, won.low, won.high)} of {won.against}'s." if won else ".")
     if count == n:
         return f"{first} in {'both' if n == 2 else f'all {n}'} settings."
-    others = [f"{other} in {times}" for other, times in rest] + ([f"too close to call in {close}"] if close else [])
-    return f"{first} in {count} of {n} settings, {', '.join(others)}."
+    others = [f"{other} in {times}" for other, times in rest]
+    ties = f"too close to call in {n - names.total()} ({_named(close)})" if close else ""
+    return f"{first} in {count} of {n} settings, {', '.join(filter(None, [*others, ties]))}."
 
 
-def _least_at(found: Sequence[Outcome]) -> str:
-    """The variant, or the baseline, that surely needs least of ``found``; empty where it is too close to call."""
-    ends = [(o.ratio, o.ratio, o.variant) if o.predicted else (o.low, o.high, o.variant) for o in found]
-    ends.append((1.0, 1.0, found[0].against))
-    _, high, name = min(ends, key=lambda end: end[1])
-    return name if all(high < low for low, _, other in ends if other != name) else ""
+def _least_at(found: Sequence[Outcome]) -> list[list[str]]:
+    """The variant, or the baseline, that surely needs least of ``found``; several where it is too close to call.
+
+    Variants that are the same work have the same numbers to the last digit: they are one, with all its names.
+    """
+    ends = {o.variant: (o.ratio, o.ratio) if o.predicted else (o.low, o.high) for o in found}
+    ends = {found[0].against: (1.0, 1.0)} | ends
+    least_high = min(high for _, high in ends.values())
+    tied: dict[tuple[float, float], list[str]] = {}
+    for name, (low, high) in ends.items():
+        if not low > least_high:
+            tied.setdefault((low, high), []).append(name)
+    return list(tied.values())
+
+
+def _named(names: Sequence[str]) -> str:
+    """``a, b and c``; of more than ``NAMED_AT_MOST`` how many there are."""
+    distinct = list(dict.fromkeys(names))
+    if len(distinct) > NAMED_AT_MOST:
+        return f"between {len(distinct)} variants"
+    return " and ".join(filter(None, [", ".join(distinct[:-1]), distinct[-1]]))
+
+
+def two_sided(outcomes: Sequence[Outcome]) -> bool:
+    """Whether the pairs have two sides in common, so that one sentence tells of them all."""
+    return len(outcomes) == 1 or all(_sides(outcomes))
 
 
 def _single(outcome: Outcome, quantity: str, matched: bool) -> str:
@@ -81,35 +104,44 @@ def _two_sides(outcomes: Sequence[Outcome], quantity: str, one: str, other: str,
     if wins == losses == 0:
         return f"{first}no difference in {quantity} between {one} and {other} can be shown in any of {n} comparisons."
     if max(wins, losses) < CLEAR * min(wins, losses):
-        less, more = (_spread([o.ratio for o in outcomes if o.verdict == word], word) for word in ("less", "more"))
+        less, more = (_range([o.ratio for o in outcomes if o.verdict == word]) for word in ("less", "more"))
         tail = "".join(f", {part}" for part in [_undecided(outcomes)] if part)
         return (
             f"{first}neither {one} nor {other} wins: of {n} comparisons {one} needs less {quantity} in {wins} "
             f"({less}), more in {losses} ({more}){tail}."
         )
-    if losses > wins:
-        one, other, wins, losses = other, one, losses, wins
-        outcomes = [_reversed(outcome) for outcome in outcomes]
-    amount = _spread([outcome.ratio for outcome in outcomes if outcome.verdict == "less"], "less")
-    where = f"all {n}" if wins == n else f"{wins} of {n}"
-    lost = [outcome.ratio for outcome in outcomes if outcome.verdict == "more"]
-    rest = [f"{_spread(lost, 'more')} in {losses}" if losses else "", _undecided(outcomes)]
+    often, seldom = ("less", "more") if wins > losses else ("more", "less")
+    most, fewest = (_count(outcomes, word) for word in (often, seldom))
+    amount, exception = (_range([o.ratio for o in outcomes if o.verdict == w] or [1.0]) for w in (often, seldom))
+    where = f"all {n}" if most == n else f"{most} of {n}"
+    rest = [f"{exception} in {fewest}" if fewest else "", _undecided(outcomes)]
     tail = "".join(f"; {part}" for part in rest if part)
-    return f"{first}{one} needs less {quantity} than {other} in {where} comparisons: {amount}{tail}."
+    return f"{first}{one} needs {often} {quantity} than {other} in {where} comparisons: {amount}{tail}."
 
 
 def _mixed(outcomes: Sequence[Outcome], quantity: str, *, matched: bool) -> str:
-    """Pairs that have no two sides in common: how many show a difference, and the largest of those."""
+    """Pairs that have no two sides in common: how many show a difference, and the largest of those either way."""
     first = "At matched MACs" if matched else "Not at matched MACs"
     decided = [o for o in outcomes if o.verdict in ("less", "more")]
     rest = _undecided(outcomes)
     if not decided:
         return f"{first}, none of {len(outcomes)} pairs differs in {quantity}: {rest}."
-    strongest = sorted(decided, key=lambda o: abs(math.log(o.ratio)), reverse=True)[:EXAMPLES]
-    told = "; ".join(f"{o.variant} needs {_compared(o, '')}{f' ({o.place})' if o.place else ''}" for o in strongest)
-    most = "" if len(decided) <= EXAMPLES else ", most of all"
+    told = [_one_way([o for o in decided if o.verdict == word], word) for word in ("less", "more")]
     tail = f" ({rest})" if rest else ""
-    return f"{first}, {len(decided)} of {len(outcomes)} pairs differ in {quantity}{tail}{most}: {told}."
+    return (
+        f"{first}, {len(decided)} of {len(outcomes)} pairs differ in {quantity}{tail}: {', '.join(filter(None, told))}."
+    )
+
+
+def _one_way(outcomes: Sequence[Outcome], word: str) -> str:
+    """How many need less (or more) than their partner, and which of them by most."""
+    if not outcomes:
+        return ""
+    most = max(outcomes, key=lambda o: abs(math.log(o.ratio)))
+    where = f", {most.place}" if most.place else ""
+    verb = "needs" if len(outcomes) == 1 else "need"
+    at_most = "" if len(outcomes) == 1 else "at most "
+    return f"{len(outcomes)} {verb} {word} ({at_most}{most.variant}: {_compared(most, '')}{where})"
 
 
 def _sides(outcomes: Sequence[Outcome]) -> tuple[str, str]:
@@ -125,30 +157,31 @@ def _side(names: Sequence[str]) -> str:
     return first_words.pop() if len(first_words) == 1 else ""
 
 
-def _reversed(outcome: Outcome) -> Outcome:
-    low = 1 / outcome.high if outcome.high > 0 else 0.0
-    high = 1 / outcome.low if outcome.low > 0 else float("inf")
-    return Outcome(
-        outcome.against, outcome.variant, outcome.place, 1 / outcome.ratio, low, high,
-        1 / outcome.macs_ratio if outcome.macs_ratio else outcome.macs_ratio, outcome.smallest_difference,
-    )  # fmt: skip
+def pair_lines(outcomes: Sequence[Outcome], *, matched: bool) -> Iterable[str]:
+    """A line a pair: where it needs less, more, the same, and where that cannot be told.
 
-
-def pair_lines(outcomes: Sequence[Outcome]) -> Iterable[str]:
-    """One sentence a pair: where it needs less, more, the same, and where that cannot be told."""
+    Of declared pairs (``matched``), places where their MACs are apart are told after the others, and as such.
+    """
     for variant, against in dict.fromkeys((o.variant, o.against) for o in outcomes):
         mine = [o for o in outcomes if (o.variant, o.against) == (variant, against)]
-        parts = []
-        for word, said in (("less", "less"), ("more", "more"), ("same", "the same within 1 %")):
-            ratios = [o.ratio for o in mine if o.verdict == word]
-            if not ratios:
-                continue
-            amount = said if word == "same" else _spread(ratios, word)
-            parts.append(f"{amount}{_where(mine, word)}")
-        unsure = _count(mine, "cannot tell")
-        if unsure:
-            parts.append(f"cannot tell{_where(mine, 'cannot tell')}{_unseen(mine)}")
-        yield f"{variant} against {against} ({_macs(mine)}): {'; '.join(parts)}."
+        apart = [o for o in mine if matched and o.apart]
+        near = [o for o in mine if o not in apart]
+        told = f" ({_macs(near)}): {_amounts(near)}." if near else ""
+        if apart:
+            told += f"{'' if near else ','} {'N' if near else 'n'}ot matched ({_macs(apart)}): {_amounts(apart)}"
+            told += f"; per MAC {_range([o.per_mac for o in apart])}."
+        yield f"{variant} against {against}{told}"
+
+
+def _amounts(outcomes: Sequence[Outcome]) -> str:
+    parts = []
+    for word in ("less", "more", "same", "cannot tell"):
+        ratios = [o.ratio for o in outcomes if o.verdict == word]
+        if ratios:
+            amount = {"same": "the same within 1 %", "cannot tell": "cannot tell"}.get(word) or _range(ratios)
+            unseen = _unseen(outcomes) if word == "cannot tell" else ""
+            parts.append(amount + _where(outcomes, word) + unseen)
+    return "; ".join(parts)
 
 
 def _unseen(outcomes: Sequence[Outcome]) -> str:
@@ -174,15 +207,14 @@ def _macs(outcomes: Sequence[Outcome]) -> str:
     return f"MACs ×{low:.3g}" if high / low < 1.0005 else f"MACs ×{low:.3g} to ×{high:.3g}"
 
 
-def _spread(ratios: Sequence[float], word: str) -> str:
-    """The changes of ``ratios``, all in the direction ``word``, as one amount or as a range."""
-    low, high = (max(ratios), min(ratios)) if word == "less" else (min(ratios), max(ratios))
-    if quantities.change(low) == quantities.change(high):
-        return quantities.change(low)
-    if word == "more" and high >= 2:
-        return f"{quantities.change(low)} to {quantities.change(high)}"
-    near, far = (quantities.digits(abs(100 * (r - 1)), 2) for r in (low, high))
-    return f"{near} to {far} % {word}"
+def _range(ratios: Sequence[float]) -> str:
+    """The changes of ``ratios`` as one amount, or from the nearest to no change to the farthest."""
+    near, far = sorted((min(ratios), max(ratios)), key=lambda ratio: abs(math.log(ratio)))
+    said = [quantities.change(ratio) for ratio in (near, far)]
+    if said[0] == said[1]:
+        return said[0]
+    amounts, words = zip(*(text.split(" ", 1) for text in said), strict=True)
+    return f"{amounts[0]} to {said[1]}" if words[0] == words[1] else f"{said[0]} to {said[1]}"
 
 
 def _undecided(outcomes: Sequence[Outcome]) -> str:

@@ -10,23 +10,27 @@ from energybench.report.style import plain
 
 WHERE = ("--device", "--gpu", "--meter", "--output")
 """Options with a value that belong to the run that was, not to the one that is advised."""
+EXPORTS = ("--export-csv", "--export-json", "--export-markdown", "--export-html", "--export-readings")
 ONCE = ("--fresh", "--force-resume", "--retry-failed", "--quiet", "--json")
 
 
-def next_step(summary: Summary) -> str:
-    """One command and why, on one line."""
+def next_step(summary: Summary) -> tuple[str, str]:
+    """One command, and why."""
     record, folder = summary.run.record, shlex.quote(plain(summary.run.folder))
     name = plain(record.name, 40)
     if summary.run.origin == "modelled":
-        return f"energybench run {name} --gpu 0   measures what was predicted here"
+        return f"energybench run {name} --gpu 0", "measures what was predicted here"
     typed = record.command if record.command[1:2] == ["run"] else ["energybench", "run", name]
+    typed = without(typed, EXPORTS, ONCE)
+    if not record.complete:
+        return _command(typed), "goes on where it stopped"
     if summary.run.simulated:
-        return f"{_command([*without(typed, WHERE, ONCE), '--gpu', '0'])}   on a real GPU"
+        return _command([*without(typed, WHERE, ()), "--gpu", "0"]), "on a real GPU"
     if record.options.get("quick"):
-        return f"{_command(without(typed, ('--output',), (*ONCE, '--quick')))}   without --quick, for numbers to print"
+        return _command(without(typed, ("--output",), ("--quick",))), "without --quick, for numbers to print"
     if not summary.has_energy:
-        return "energybench doctor   why there are no joules, and what would help"
-    return f"energybench compare {folder} OTHER_RUN   what changed since another run"
+        return "energybench doctor", "why there are no joules, and what would help"
+    return f"energybench compare {folder} OTHER_RUN", "what changed since another run"
 
 
 def without(words: Sequence[str], valued: Sequence[str], plain_ones: Sequence[str]) -> list[str]:

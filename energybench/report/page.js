@@ -48,6 +48,7 @@
     }
     kept = order.filter((row) => !row.hidden);
     at("shown").textContent = `${kept.length} of ${rows.length} rows`;
+    at("none").hidden = kept.length > 0;
     close();
     turn(0);
   };
@@ -55,9 +56,11 @@
   // Sorting.
   const key = (row, column) => {
     const cell = row.cells[column];
-    return cell.dataset.v !== undefined ? Number(cell.dataset.v) : worded(cell).toLowerCase();
+    if (!heads[column].classList.contains("n")) return worded(cell).toLowerCase();
+    const number = Number.parseFloat(cell.dataset.v || cell.textContent);
+    return Number.isNaN(number) ? "" : number;
   };
-  const missing = (value) => value === "" || value === "–";
+  const missing = (value) => value === "";
   const compare = (a, b, down) => {
     if (missing(a) || missing(b)) return Number(missing(a)) - Number(missing(b));
     const numbers = typeof a === "number" && typeof b === "number";
@@ -97,18 +100,24 @@
     const says = make("figcaption", {}, `board power in each window, side by side: ${strip.getAttribute("aria-label")}`);
     return [make("figure", { class: "power" }, make("div", {}, scale, large), says)];
   };
+  const meanings = new Map(Array.from(document.querySelectorAll("#flags tbody tr"), (row) => [worded(row.cells[0]), worded(row.cells[3])]));
+  const marked = (value) => {
+    const meant = Array.from(value, (mark) => meanings.get(mark));
+    return meant.length && meant.every(Boolean) ? `${value} (${meant.join("; ")})` : value;
+  };
   const said = (row) =>
     heads.map((head, column) => {
       const [name, unit] = [head.querySelector("button"), head.querySelector("small")];
       const value = worded(row.cells[column]);
-      return [name && worded(name).slice(0, unit ? -worded(unit).length : undefined).trim(), unit ? `${value} ${worded(unit)}` : value, row.cells[column].title, value, head.classList.contains("n") && head.dataset.field === undefined];
-    }).slice(1).filter(([name, , , value]) => name && value && value !== "–");
+      const shown = unit && /^[\d−-]/.test(value) ? `${value} ${worded(unit)}` : marked(value);
+      return [name && worded(name).slice(0, unit ? -worded(unit).length : undefined).trim(), shown, value, head.classList.contains("n") && head.dataset.field === undefined];
+    }).slice(1).filter(([name, , value]) => name && value && value !== "–");
   const open = (row) => {
     const again = opened && opened.previousElementSibling === row;
     close();
     if (again) return;
-    const list = make("dl", {}, ...said(row).map(([name, value, hint]) =>
-      make("div", {}, make("dt", {}, name), make("dd", {}, hint ? `${value} (${hint})` : value))));
+    const list = make("dl", {}, ...said(row).map(([name, value]) =>
+      make("div", {}, make("dt", {}, name), make("dd", {}, value))));
     const cell = make("td", { colspan: heads.length }, make("p", {}, make("strong", {}, row.dataset.case)), ...enlarged(row), list);
     opened = make("tr", { class: "detail" }, cell);
     row.after(opened);
@@ -155,7 +164,7 @@
   const spoken = (point) => {
     const row = byRow.get(point.dataset.row);
     const own = point.dataset.tip ? point.dataset.tip.split("\n") : [];
-    const more = row ? [row.dataset.case, ...said(row).filter(([, , , , numeric]) => numeric).map(([name, value]) => `${name}: ${value}`)] : [];
+    const more = row ? [row.dataset.case, ...said(row).filter(([, , , numeric]) => numeric).map(([name, value]) => `${name}: ${value}`)] : [];
     return [...own, ...more.slice(0, own.length ? 2 : 3)];
   };
   const show = (found, x, y) => {
@@ -243,7 +252,7 @@
   });
 
   // Controls: one choice a field that has few values.
-  const label = (row, column) => worded(row.cells[column]).replace(/^▸ ?/, "").replace(/^Σ /, "").replace(/ (sim|mod)$/, "");
+  const label = (row, column) => worded(row.cells[column]);
   fields = heads.map((head, column) => [head, column])
     .filter(([head, column]) => column && head.dataset.field !== undefined)
     .map(([head, column]) => [column, Array.from(new Set(rows.map((row) => label(row, column)))).filter(Boolean), worded(head)])
@@ -258,10 +267,17 @@
   if (!rows.some((row) => row.classList.contains("total"))) for (const id of ["totals", "cases"]) at(id).parentElement.hidden = true;
   at("back").addEventListener("click", () => turn(page - 1));
   at("on").addEventListener("click", () => turn(page + 1));
+  at("clear").addEventListener("click", () => {
+    at("filter").value = "";
+    for (const [, select] of fields) select.value = "";
+    for (const id of ["totals", "cases"]) at(id).checked = true;
+    choose();
+  });
   document.querySelector(".controls").hidden = false;
   at("keys").hidden = false;
   at("frame").classList.remove("tall");
   at("frame").classList.add("paged");
+  table.classList.remove("whole");
   choose();
-  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => { d.open = true; }));
+  addEventListener("beforeprint", () => document.querySelectorAll("#figures details").forEach((d) => { d.open = true; }));
 })();

@@ -27,12 +27,13 @@ from energybench.report.outcomes import Outcome
 from energybench.report.page_table import results_table
 from energybench.report.results_csv import csv_text
 from energybench.report.style import Palette, plain
-from energybench.report.tables import tidy
+from energybench.report.tables import cut_short, tidy
 
 BYTES_AT_MOST = 3_000_000
 CSV_AT_MOST = 1_000_000
 MATRIX_COLUMNS = 8
 MATRIX_ROWS = 24
+NAMED_AT_MOST = 20
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,16 @@ class InlineFigure:
     caption: str
     svg: Markup
     file: str
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why some cases have no measurement: how many, and the names of the first."""
+
+    status: str
+    reason: str
+    count: int
+    cases: list[str]
 
 
 def write_page(summary: Summary, figures: Sequence[FigureFile], path: Path) -> None:
@@ -83,15 +94,18 @@ def _render(summary: Summary, figures: Sequence[FigureFile], folder: Path, inlin
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["unbroken"] = _unbroken
+    environment.filters["together"] = _together
     return environment.from_string(_asset("page.html.j2")).render(
         record=record,
         run_name=plain(summary.run.folder.name, 120),
         origin=summary.run.origin,
         has_energy=summary.has_energy,
+        unfinished=cut_short(summary),
         quick=bool(record.options.get("quick")),
         facts=list(_facts(summary)),
         answer=said,
         matrix=_matrix(said),
+        any_apart=said.matched and any(outcome.apart for outcome in said.outcomes),
         figures=[_inline(figure, folder, names, whole=figure.name in inlined) for figure in figures],
         families=list(dict.fromkeys(figure.family for figure in figures)),
         absences=list(captions.absences(summary)),
@@ -121,6 +135,13 @@ def _asset(name: str) -> str:
 def _unbroken(text: str) -> str:
     """A number stays on the line of its percent sign."""
     return text.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def _together(text: str) -> str:
+    """A value and its interval may stand on two lines, and break nowhere else."""
+    return (
+        text.replace("± ", "±\N{NO-BREAK SPACE}").replace(", ", ",\N{NO-BREAK SPACE}") if text[:1].isdigit() else text
+    )
 
 
 def _first_of_each_family(figures: Sequence[FigureFile]) -> list[FigureFile]:
@@ -169,12 +190,14 @@ def _matrix_cell(outcome: Outcome | None, *, matched: bool) -> dict[str, str]:
         return {"text": "", "interval": "", "kind": "none", "hint": "", "apart": "", "row_id": ""}
     seen = quantities.digits(100 * outcome.smallest_difference, 2)
     per_mac = quantities.signed_percent(outcome.per_mac)
+    change, macs = quantities.signed_percent(outcome.ratio), f"MACs × {outcome.macs_ratio:.3g}"
+    apart = matched and outcome.apart
     return {
-        "text": quantities.signed_percent(outcome.ratio),
+        "text": f"{per_mac} per MAC" if apart else change,
         "interval": quantities.ratio(outcome.ratio, outcome.low, outcome.high),
-        "kind": outcome.verdict.replace(" ", "-"),
-        "hint": f"{outcome.verdict}; MACs × {outcome.macs_ratio:.3g}; smallest difference this could show: {seen} %",
-        "apart": f"MACs × {outcome.macs_ratio:.3g}; per MAC {per_mac}" if matched and outcome.apart else "",
+        "kind": "apart" if apart else outcome.verdict.replace(" ", "-"),
+        "hint": f"{outcome.verdict}; {macs}; smallest difference this could show: {seen} %",
+        "apart": f"{macs}: {change} in all" if apart else "",
         "row_id": outcome.row_id,
     }
 
@@ -191,13 +214,16 @@ def _flags(summary: Summary) -> list[tuple[Flag, int]]:
     return known + [(flag, words.count(flag.name)) for flag in unknown]
 
 
-def _troubles(summary: Summary) -> list[tuple[str, str, str]]:
-    """Cases without a measurement: id, status, reason."""
-    rows = summary.cases[summary.cases["status"] != "ok"]
-    return [
-        (plain(row["case"], 160), plain(row["status"]), plain(row["reason"] or "", 300))
-        for row in rows.fillna({"reason": ""}).to_dict("records")
+def _troubles(summary: Summary) -> list[Trouble]:
+    """Cases without a measurement by what happened to them, the commonest first."""
+    rows = summary.cases[summary.cases["status"] != "ok"].fillna({"reason": ""})
+    found = [
+        Trouble(
+            plain(status), plain(reason, 300), len(part), [plain(case, 160) for case in part["case"][:NAMED_AT_MOST]]
+        )
+        for (status, reason), part in rows.groupby(["status", "reason"], sort=False)
     ]
+    return sorted(found, key=lambda trouble: -trouble.count)
 
 
 def _environment(record: RunRecord) -> Iterator[tuple[str, str]]:

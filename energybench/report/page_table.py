@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from energybench import columns
 from energybench.analysis.summary import Summary
-from energybench.flags import FLAGS, marks
+from energybench.flags import marks
 from energybench.report import quantities
 from energybench.report.quantities import Scale, scale_for
 from energybench.report.settings import settings_of
@@ -24,30 +24,40 @@ MEANINGS: Mapping[str, str] = {column.name: column.meaning for column in columns
 
 @dataclass(frozen=True)
 class Head:
-    """A column's heading: its words, its unit, the meaning of its column in results.csv, and whether it says which."""
+    """A column's heading.
+
+    Attributes:
+        name: its words.
+        unit: of its numbers; empty where they have none.
+        meaning: that of its column in results.csv.
+        numeric: whether its cells are numbers.
+        identity: whether it says which row this is.
+        more: whether a page leaves it to the opened row.
+    """
 
     name: str
     unit: str
     meaning: str
     numeric: bool
     identity: bool = False
+    more: bool = False
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What is shown, what it sorts by (empty: by what is shown), and what hovering says."""
+    """What is shown, and what it sorts by where that is not the number it begins with."""
 
     text: str
     sort: str = ""
-    hint: str = ""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row: its link to the figures' points, its case, its cells, why numbers are missing, its power over time."""
+    """One row: its link to the figures' points, its case and place, cells, why numbers are missing, power over time."""
 
     row_id: str
     case: str
+    place: str
     is_total: bool
     status: str
     provenance: str
@@ -78,29 +88,51 @@ class _Column:
 
 
 def results_table(summary: Summary) -> Table:
-    """Totals first, then cases; beyond ``ROWS_AT_MOST`` cases the totals alone, or the first cases without totals."""
-    cases, totals, settings = summary.cases, summary.totals, settings_of(summary.run.record)
+    """Totals first, then cases, ``ROWS_AT_MOST`` cases at most; of an unfinished run only what was measured."""
+    cases, totals, settings = _named(summary.cases), summary.totals, settings_of(summary.run.record)
+    if not summary.run.record.complete:
+        totals = totals[totals["loop_latency_s"].notna()] if len(totals) else totals
     fields = (*settings.texts, *settings.stages, *settings.others)
     planned = summary.run.record.cases
     baseline = planned[0].baseline if planned else ""
     both = pd.concat([frame for frame in (totals, cases) if len(frame)], ignore_index=True)
-    made = [*_identity_columns(both, fields), *_quantity_columns(both, baseline), *_quality_columns()]
-    shown = cases if len(cases) <= ROWS_AT_MOST else cases.iloc[:0] if len(totals) else cases.iloc[:ROWS_AT_MOST]
+    made = [*_identity_columns(both, fields), *_quantity_columns(both, baseline)]
+    done = cases if summary.run.record.complete else cases[cases["status"] != "missing"]
+    shown = done.iloc[:ROWS_AT_MOST]
     small, top_w = strips(summary.run) if len(shown) else ({}, 0.0)
     rows = [*_rows(totals, made, {}, is_total=True), *_rows(shown, made, small, is_total=False)]
-    return Table(tuple(column.head for column in made), tuple(rows), len(cases) - len(shown), top_w)
+    return Table(tuple(column.head for column in made), tuple(rows), len(done) - len(shown), top_w)
+
+
+def _named(cases: pd.DataFrame) -> pd.DataFrame:
+    """``cases``, those that the suite skips with the variant and fields that their id says."""
+    nameless = cases.index[cases["variant"].isna() & cases["case"].str.contains(" | ", regex=False)]
+    found = cases.astype({"variant": object})
+    for index in nameless:
+        variant, _, point = str(cases.at[index, "case"]).partition(" | ")
+        found.at[index, "variant"] = variant
+        for field, equals, value in (word.partition("=") for word in point.split()):
+            if equals and field in found and not pd.api.types.is_numeric_dtype(found[field]):
+                found.at[index, field] = value
+            elif equals and field in found:
+                found.at[index, field] = pd.to_numeric(value, errors="coerce")
+    return found
 
 
 def _rows(frame: pd.DataFrame, made: Sequence[_Column], small: Mapping[str, Strip], *, is_total: bool) -> Iterator[Row]:
+    places = [place for place, column in enumerate(made) if column.head.identity][1:]
     for index, row in zip(frame.index, frame.to_dict("records"), strict=True):
         status = plain(_text(row.get("status")) or "ok")
+        cells = tuple(column.cell(row) for column in made)
+        fields = [(made[n].head, cells[n].text) for n in places if cells[n].text]
         yield Row(
             row_id=f"{'total' if is_total else 'case'}-{index}",
             case=plain(_text(row.get("case")), 160),
+            place=", ".join(f"{head.name} {text}" if head.numeric else text for head, text in fields),
             is_total=is_total,
             status=status,
             provenance=plain(_text(row.get("provenance"))),
-            cells=tuple(column.cell(row) for column in made),
+            cells=cells,
             reason=plain(_text(row.get("reason")), 240),
             strip=small.get(_text(row.get("case"))),
         )
@@ -125,27 +157,35 @@ def _field_cell(field: str) -> Callable[[Mapping[Any, Any]], Cell]:
             return Cell(plain(value, 40))
         if value is None or pd.isna(value):
             return Cell("")
-        return Cell(f"{value:g}", f"{value:g}")
+        return Cell(f"{value:g}")
 
     return cell
 
 
 def _quantity_columns(both: pd.DataFrame, baseline: str) -> Iterator[_Column]:
+    """What a reader came for, then how far it can be trusted, then what an opened row adds."""
     has_energy = both["energy_per_inference_j"].notna().any()
     if has_energy:
         yield _interval_column(both, "energy_per_inference_j", "energy per inference", "J", "energy_per_inference")
-        yield _ratio_column(baseline)
+        yield _ratio_column("energy", baseline)
     yield _latency_column(both)
     if not has_energy:
-        yield _plain_column(both, "latency_ratio", "latency ratio", "to baseline", prefix=False)
+        yield _ratio_column("latency", baseline)
+    yield _quality_column()
+    yield from (replace(column, head=replace(column.head, more=True)) for column in _more_columns(both, baseline))
+
+
+def _more_columns(both: pd.DataFrame, baseline: str) -> Iterator[_Column]:
+    has_energy = both["energy_per_inference_j"].notna().any()
     if has_energy:
+        yield _ratio_column("latency", baseline)
         yield _plain_column(both, "power_w", "power", "W", prefix=False)
         yield _plain_column(both, "energy_per_mac_j", "energy per MAC", "J")
     yield _plain_column(both, "macs", "MACs", "/iteration")
     if both["efficiency"].notna().any():
         yield _percent_column("efficiency", "of peak")
     if has_energy and both["predicted_energy_per_inference_j"].notna().any():
-        yield _plain_column(both, "predicted_energy_per_inference_j", "predicted", "J")
+        yield _plain_column(both, "predicted_energy_per_inference_j", "predicted energy per inference", "J")
 
 
 def _interval_column(both: pd.DataFrame, column: str, name: str, unit: str, stem: str) -> _Column:
@@ -154,8 +194,7 @@ def _interval_column(both: pd.DataFrame, column: str, name: str, unit: str, stem
 
     def cell(row: Mapping[Any, Any]) -> Cell:
         value, ends = _number(row, column), (_number(row, low), _number(row, high))
-        shown = quantities.with_interval(value * scale.factor, ends[0] * scale.factor, ends[1] * scale.factor)
-        return Cell(shown, _sort(value))
+        return Cell(quantities.with_interval(value * scale.factor, ends[0] * scale.factor, ends[1] * scale.factor))
 
     return _Column(Head(name, scale.unit, MEANINGS[column], numeric=True), cell)
 
@@ -167,49 +206,50 @@ def _latency_column(both: pd.DataFrame) -> _Column:
     def cell(row: Mapping[Any, Any]) -> Cell:
         factor = scale.factor / _number(row, "batch")
         value, low, high = (_number(row, f"loop_latency{end}_s") for end in ("", "_low", "_high"))
-        return Cell(quantities.with_interval(value * factor, low * factor, high * factor), _sort(value * factor))
+        return Cell(quantities.with_interval(value * factor, low * factor, high * factor))
 
     meaning = "sustained latency over the windows, divided by the batch; the one that goes with the joules"
     return _Column(Head("latency per inference", scale.unit, meaning, numeric=True), cell)
 
 
-def _ratio_column(baseline: str) -> _Column:
+def _ratio_column(quantity: str, baseline: str) -> _Column:
+    """The ratio to the baseline of ``quantity``, ``energy`` or ``latency``, with its interval."""
+
     def cell(row: Mapping[Any, Any]) -> Cell:
-        value, low, high = (_number(row, f"energy_ratio{end}") for end in ("", "_low", "_high"))
+        value, low, high = (_number(row, f"{quantity}_ratio{end}") for end in ("", "_low", "_high"))
         if row.get("variant") == baseline:
             return Cell("baseline", "1")
         if low == high == 1:
-            return Cell("1 (same work)", "1")
-        return Cell(quantities.ratio(value, low, high), _sort(value))
+            return Cell("1 (same work)")
+        return Cell(quantities.ratio(value, low, high))
 
-    return _Column(Head("energy ratio", "to baseline", MEANINGS["energy_ratio"], numeric=True), cell)
+    return _Column(Head(f"{quantity} ratio", "to baseline", MEANINGS[f"{quantity}_ratio"], numeric=True), cell)
 
 
 def _plain_column(both: pd.DataFrame, column: str, name: str, unit: str, *, prefix: bool = True) -> _Column:
     scale = scale_for(both[column], unit) if prefix else Scale(1.0, unit)
 
     def cell(row: Mapping[Any, Any]) -> Cell:
-        value = _number(row, column)
-        return Cell(quantities.digits(value * scale.factor, 3), _sort(value))
+        return Cell(quantities.digits(_number(row, column) * scale.factor, 3))
 
     return _Column(Head(name, scale.unit, MEANINGS[column], numeric=True), cell)
 
 
 def _percent_column(column: str, name: str) -> _Column:
     def cell(row: Mapping[Any, Any]) -> Cell:
-        value = _number(row, column)
-        return Cell(quantities.digits(100 * value, 2), _sort(value))
+        return Cell(quantities.digits(100 * _number(row, column), 2))
 
     return _Column(Head(name, "%", MEANINGS[column], numeric=True), cell)
 
 
-def _quality_columns() -> Iterator[_Column]:
+def _quality_column() -> _Column:
     def flags(row: Mapping[Any, Any]) -> Cell:
-        words = _text(row.get("flags"))
-        known = [f"{FLAGS[word].mark}: {FLAGS[word].meaning}" for word in words.split() if word in FLAGS]
-        return Cell(marks(words) or ("" if words else "ok"), hint="; ".join(known))
+        status, words = _text(row.get("status")) or "ok", _text(row.get("flags"))
+        if status != "ok":
+            return Cell(plain(status))
+        return Cell(marks(words) or ("" if words else "ok"))
 
-    yield _Column(Head("quality", "", "marks of its flags, explained below the figures", numeric=False), flags)
+    return _Column(Head("quality", "", "ok, or the marks of its flags, explained under Quality", numeric=False), flags)
 
 
 def _text(value: object) -> str:
@@ -219,7 +259,3 @@ def _text(value: object) -> str:
 def _number(row: Mapping[Any, Any], column: str) -> float:
     value = row.get(column)
     return math.nan if value is None or pd.isna(value) else float(value)
-
-
-def _sort(value: float) -> str:
-    return f"{value:.7g}" if math.isfinite(value) else ""

@@ -101,9 +101,11 @@ def change(value: float) -> str:
 
 
 def signed_percent(value: float) -> str:
-    """A ratio as a signed change: ``−9.6 %``."""
+    """A ratio as a signed change: ``−9.6 %``; a factor from 2 upwards: ``×16``."""
     if not _known(value):
         return NONE
+    if value >= 2:
+        return f"×{digits(value, 2)}"
     percent = 100 * (value - 1)
     size = digits(abs(percent), 2)
     return "0 %" if abs(percent) < 0.005 else f"{'−' if percent < 0 else '+'}{size} %"

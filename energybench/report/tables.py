@@ -26,6 +26,28 @@ def tidy(summary: Summary) -> Summary:
     )
 
 
+def telling(summary: Summary) -> pd.DataFrame:
+    """The rows that answer: totals, or cases where there are none; only of points at which anything was measured.
+
+    A run that was cut short has totals without a number long before it has one with a number.
+    """
+    totals, cases = measured_points(summary.totals), measured_points(summary.cases)
+    return totals if len(totals) else cases
+
+
+def measured_points(rows: pd.DataFrame) -> pd.DataFrame:
+    """``rows`` of comparisons that have a latency, with their variants that failed or were skipped."""
+    known = rows.loc[rows["loop_latency_s"].notna(), "comparison"] if len(rows) else ()
+    return rows[rows["comparison"].isin(known)] if len(rows) else rows
+
+
+def cut_short(summary: Summary) -> str:
+    """Why a run is not whole, as what happened to it; empty for one that is."""
+    if summary.run.record.complete:
+        return ""
+    return "stopped by its budget" if (summary.cases["stopped"] == "budget").any() else "interrupted"
+
+
 def _linked(pairs: pd.DataFrame, cases: pd.DataFrame, totals: pd.DataFrame) -> pd.DataFrame:
     ids: dict[tuple[object, object], str] = {}
     for kind, frame in (("case", cases), ("total", totals)):

@@ -20,7 +20,7 @@ from energybench.report.next_step import next_step
 from energybench.report.panels import split, spread_over
 from energybench.report.settings import settings_of
 from energybench.report.style import plain
-from energybench.report.tables import tidy
+from energybench.report.tables import cut_short, telling, tidy
 from energybench.report.terminal_table import setting_table
 
 ROWS_AT_MOST = 40
@@ -37,17 +37,29 @@ MODELS = (
     ("knee", "knee"),
 )
 
+MEANING = {
+    "thesis": "the paper's rule, as reconstructed here",
+    "physical": "least joules on the machine sheet, static power included",
+    "knee": "where the roofline turns from memory to arithmetic",
+}
+FOUND = {"measured": "measured", "simulated": "found", "modelled": "predicted"}
+"""What to call the best of a run: nothing was measured where a device was simulated."""
+
 
 def print_summary(summary: Summary) -> None:
     """Write the summary to stdout: coloured on a terminal that wants it, plain in a pipe or with ``NO_COLOR``."""
     console = Console()
-    text = render_summary(summary, width=console.width, color=console.is_terminal and not console.no_color)
+    text = render_summary(summary, width=console.width, color=_wants_color(console))
     encoding = sys.stdout.encoding or "utf-8"
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
         text = text.translate(ASCII).encode(encoding, "replace").decode(encoding)
     sys.stdout.write(text)
+
+
+def _wants_color(console: Console) -> bool:
+    return console.is_terminal and not console.no_color and not console.is_dumb_terminal
 
 
 def render_summary(summary: Summary, *, width: int = 80, color: bool = False) -> str:
@@ -72,7 +84,7 @@ def render_summary(summary: Summary, *, width: int = 80, color: bool = False) ->
     for trouble in _trouble_lines(summary):
         console.print(trouble)
     console.print()
-    for word, what in _files_and_next(summary):
+    for word, what in _files_and_next(summary, console.width):
         console.print(Text.assemble((f"{word:<6}", "dim"), what), soft_wrap=True)
     return "\n".join(line.rstrip() for line in out.getvalue().rstrip("\n").split("\n")) + "\n"
 
@@ -88,7 +100,7 @@ def _headings(summary: Summary) -> Iterator[Text]:
     if record.options.get("quick"):
         yield Text("a quick look: good for a first impression, not for print", style="yellow")
     if not record.complete:
-        yield Text("unfinished: the same command goes on where it stopped", style="yellow")
+        yield Text(f"{cut_short(summary)}: the same command goes on where it stopped", style="yellow")
 
 
 def _print_answer(console: Console, said: Answer) -> None:
@@ -105,11 +117,13 @@ def _print_answer(console: Console, said: Answer) -> None:
 
 def _print_tables(console: Console, summary: Summary) -> None:
     record = summary.run.record
-    cases = summary.cases[summary.cases["variant"].notna()]
-    rows = summary.totals if len(summary.totals) else cases
+    rows = telling(summary)
+    rows = rows[rows["variant"].notna()]
+    if rows.empty:
+        return
     parts = split(rows, settings_of(record).all)
     shown = parts if len(rows) <= ROWS_AT_MOST else spread_over(parts, SETTINGS_SHOWN)
-    what = "total of the stages" if len(summary.totals) else ""
+    what = "total of the stages" if (rows["row"] == "total").all() else ""
     for name, part in shown:
         caption = " · ".join(filter(None, (name, what, "per inference")))
         baseline = record.cases[0].baseline if record.cases else ""
@@ -120,7 +134,8 @@ def _print_tables(console: Console, summary: Summary) -> None:
     legend = [f"{flag.mark} {flag.meaning}" for name, flag in FLAGS.items() if name in used]
     console.print(Text("; ".join(["* least of its table", *legend]), style="dim"))
     if len(shown) < len(parts):
-        console.print(Text(f"{len(parts) - len(shown)} more such tables are in the report.", style="dim"))
+        count = f"{len(shown)} of {len(parts)} settings are shown, spread evenly; the report's table holds them all."
+        console.print(Text(count, style="dim"))
 
 
 def _group_size_lines(summary: Summary) -> Iterator[str]:
@@ -131,13 +146,15 @@ def _group_size_lines(summary: Summary) -> Iterator[str]:
         return
     yield ""
     measured = rows[rows["measured_optimum"].notna()]
+    found = FOUND[summary.run.origin]
     if len(rows) <= SHAPES_AT_MOST:
-        yield "optimum group size (in brackets: may be as good)"
         lines = []
         for row in rows.to_dict("records"):
             shape = f"C={row['channels']:g} {row['size']:g}x{row['size']:g}, batch {row['batch']:g}"
-            lines.append(f"  {shape}, {plain(row['dtype'], 12)}: {', '.join(_optima(row))}")
+            lines.append(f"  {shape}, {plain(row['dtype'], 12)}: {', '.join(_optima(row, found))}")
+        yield "optimum group size" + (" (in brackets: may be as good)" if any("(" in line for line in lines) else "")
         yield from dict.fromkeys(lines)  # networks that share a shape share its optimum
+        yield from _models_legend(rows)
         return
     if len(measured):
         counts = sorted(Counter(int(v) for v in measured["measured_optimum"]).items(), key=lambda item: -item[1])
@@ -145,16 +162,24 @@ def _group_size_lines(summary: Summary) -> Iterator[str]:
         yield f"optimum group size, least joules: {common} of {len(measured)} shapes"
         hits = [f"{name} {_hits(measured, column)}" for name, column in MODELS if measured[column].notna().any()]
         if hits:
-            yield f"  model's choice as good as the measured one: {', '.join(hits)}"
+            yield f"  a model's choice as good as the one {found}: {', '.join(hits)}"
     else:
         chosen = [f"{name} {_common(rows[column])}" for name, column in MODELS if rows[column].notna().any()]
         yield f"optimum group size, modelled: {', '.join(chosen)}"
+    yield from _models_legend(rows)
 
 
-def _optima(row: Mapping[Any, Any]) -> Iterator[str]:
+def _models_legend(rows: pd.DataFrame) -> Iterator[str]:
+    """What the names of the models mean, of those that were asked."""
+    asked = [f"{name}: {MEANING[name]}" for name, column in MODELS if name in MEANING and rows[column].notna().any()]
+    if asked:
+        yield f"  {'; '.join(asked)}"
+
+
+def _optima(row: Mapping[Any, Any], found: str) -> Iterator[str]:
     if not pd.isna(row["measured_optimum"]):
         alike = plain(row["measured_set"] or "")
-        yield f"measured {row['measured_optimum']:g}" + (f" ({alike})" if " " in alike else "")
+        yield f"{found} {row['measured_optimum']:g}" + (f" ({alike})" if " " in alike else "")
     for name, column in MODELS:
         if not pd.isna(row[column]):
             yield f"{name} {row[column]:g}"
@@ -163,7 +188,7 @@ def _optima(row: Mapping[Any, Any]) -> Iterator[str]:
 def _hits(rows: pd.DataFrame, column: str) -> str:
     known = rows[rows[column].notna()]
     inside = [int(v) in map(int, str(s).split()) for v, s in zip(known[column], known["measured_set"], strict=True)]
-    return f"{sum(inside)}/{len(known)}"
+    return f"in {sum(inside)} of {len(known)}" if any(inside) else f"in none of {len(known)}"
 
 
 def _common(values: pd.Series) -> str:
@@ -172,12 +197,13 @@ def _common(values: pd.Series) -> str:
 
 def _trouble_lines(summary: Summary) -> Iterator[Text]:
     """Cases without a measurement, by reason: the commonest first."""
-    for status, style in (("failed", "red"), ("missing", "red"), ("skipped", "dim")):
+    missing = [("missing", "red")] if summary.run.record.complete else []  # else the heading says how many are to come
+    for status, style in (("failed", "red"), *missing, ("skipped", "dim")):
         rows = summary.cases[summary.cases["status"] == status]
         reasons = rows["reason"].fillna("no reason was written down").map(lambda reason: plain(reason, 160))
         counted = reasons.value_counts()
         for reason, count in counted.head(REASONS_AT_MOST).items():
-            example = plain(rows.loc[reasons == reason, "case"].iloc[0], 70)
+            example = plain(rows.loc[reasons == reason, "case"].iloc[0], 160)
             cases = f"{count} cases {status}, e.g." if count > 1 else f"1 case {status}:"
             yield Text(f"{cases} {example}: {reason}", style=style)
         if len(counted) > REASONS_AT_MOST:
@@ -185,7 +211,10 @@ def _trouble_lines(summary: Summary) -> Iterator[Text]:
             yield Text(f"{rest} more {status} for other reasons, each named in the report", style=style)
 
 
-def _files_and_next(summary: Summary) -> Sequence[tuple[str, str]]:
+def _files_and_next(summary: Summary, width: int) -> Sequence[tuple[str, str]]:
     folder = plain(summary.run.folder)
     files = [("page", f"{folder}/report.html"), ("data", f"{folder}/results.csv"), ("plots", f"{folder}/figures/")]
-    return [*files, ("next", next_step(summary))]
+    command, why = next_step(summary)
+    if len(f"next  {command}   {why}") <= width:
+        return [*files, ("next", f"{command}   {why}")]
+    return [*files, ("next", command), ("", why)]

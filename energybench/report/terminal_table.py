@@ -28,6 +28,7 @@ class Layout:
     """What a table holds beside variant, main quantity, ratio, latency and quality."""
 
     name_width: int = 30
+    words: bool = True
     all_intervals: bool = True
     latency_ratio: bool = True
     per_mac: bool = True
@@ -42,12 +43,13 @@ def layouts() -> Iterator[Layout]:
     yield layout
     for change in (
         {"latency_ratio": False},
-        {"all_intervals": False},
         {"per_mac": False},
+        {"words": False},
+        {"power": False},
+        {"all_intervals": False},
         {"name_width": 22},
         {"interval": False},
         {"name_width": 16},
-        {"power": False},
         {"ratio_interval": False},
         {"name_width": 11},
         {"name_width": 8},
@@ -104,15 +106,22 @@ def _columns(
     def column(head: str, cell: Callable[[Row], str]) -> _Column:
         return _Column(head, under_each_other([cell(row) for row in rows]))
 
+    def said(quantity: str, unit: str) -> str:
+        return f"{quantity} {unit}" if layout.words else unit
+
     names = [
-        plain(row["variant"], layout.name_width) + (" *" if won else "") for row, won in zip(rows, best, strict=True)
+        plain(row["variant"], layout.name_width - 2) + " *" if won else plain(row["variant"], layout.name_width)
+        for row, won in zip(rows, best, strict=True)
     ]
     found = [_Column("variant", tuple(names), numeric=False)]
     seconds = scale_for(part["loop_latency_s"] / part["batch"], "s")
     if energy:
         joules = scale_for(part["energy_per_inference_j"], "J")
         found.append(
-            column(joules.unit, lambda row: _interval(row, "energy_per_inference", "j", joules.factor, layout.interval))
+            column(
+                said("energy", joules.unit),
+                lambda row: _interval(row, "energy_per_inference", "j", joules.factor, layout.interval),
+            )
         )
     main = "energy_ratio" if energy else "latency_ratio"
     ratios = bool(part[f"{main}_low"].gt(0).any()) and layout.ratio_interval
@@ -120,11 +129,12 @@ def _columns(
     shown = layout.interval if not energy else layout.all_intervals
     found.append(
         column(
-            seconds.unit, lambda row: _interval(row, "loop_latency", "s", seconds.factor / _number(row, "batch"), shown)
+            said("latency", seconds.unit),
+            lambda row: _interval(row, "loop_latency", "s", seconds.factor / _number(row, "batch"), shown),
         )
     )
     if energy and layout.latency_ratio:
-        found.append(column(f"{seconds.unit} ratio", lambda row: _ratio(row, "latency_ratio", baseline, ratios)))
+        found.append(column("latency ratio", lambda row: _ratio(row, "latency_ratio", baseline, ratios)))
     if energy and layout.power:
         found.append(column("W", lambda row: quantities.digits(_number(row, "power_w"), 3)))
     if energy and layout.per_mac:
