@@ -77,7 +77,7 @@ def budget(summary: Summary) -> Iterator[BudgetLine]:
             edge, unaligned = (digits(100 * _median(cases[name]), 2) for name in ("edge_halfwidth", "unaligned_error"))
             yield BudgetLine(
                 "timing of the counter's ticks (random)",
-                f"±{edge} % a window; {unaligned} % had the counter been read at the loop's ends",
+                f"±{edge} % a window (±{unaligned} % if read at the loop's ends, instead of at two ticks inside)",
                 "the first line already", "yes, averaged out",
             )  # fmt: skip
         disagreement = cases["counter_vs_integral"].abs()
@@ -93,8 +93,8 @@ def budget(summary: Summary) -> Iterator[BudgetLine]:
         )  # fmt: skip
     if cases["smallest_difference"].notna().any():
         yield BudgetLine(
-            "smallest difference this design shows", _spread(cases["smallest_difference"], sign=""),
-            "with 80 % power at 5 %", "yes",
+            "smallest difference from the baseline a case could show", _spread(cases["smallest_difference"], sign=""),
+            "80 % power at 5 %; of the declared pairs, see the answer", "yes",
         )  # fmt: skip
 
 

@@ -21,8 +21,10 @@ from energybench.flags import FLAGS, Flag
 from energybench.journal import RunRecord, disk_error, replace_file
 from energybench.report import captions, quantities, strips, svg
 from energybench.report.answer import Answer, answer_of
+from energybench.report.environment import environment, kinds_in_words
 from energybench.report.figures import FigureFile
 from energybench.report.method import budget, method_words
+from energybench.report.next_step import EXPORTS, without
 from energybench.report.outcomes import Outcome
 from energybench.report.page_table import results_table
 from energybench.report.results_csv import csv_text
@@ -90,12 +92,10 @@ def _render(summary: Summary, figures: Sequence[FigureFile], folder: Path, inlin
     names, light_css, dark_css = svg.variables(palette.dark())
     said = answer_of(summary)
     script = _asset("page.js")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["unbroken"] = _unbroken
-    environment.filters["together"] = _together
-    return environment.from_string(_asset("page.html.j2")).render(
+    jinja = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    jinja.filters["unbroken"] = _unbroken
+    jinja.filters["together"] = _together
+    return jinja.from_string(_asset("page.html.j2")).render(
         record=record,
         run_name=plain(summary.run.folder.name, 120),
         origin=summary.run.origin,
@@ -115,7 +115,7 @@ def _render(summary: Summary, figures: Sequence[FigureFile], folder: Path, inlin
         budget=list(budget(summary)),
         flags=_flags(summary),
         troubles=_troubles(summary),
-        environment=list(_environment(record)),
+        environment=list(environment(record)),
         machine=summary.machine,
         command=_command(record),
         csv=_csv_uri(summary),
@@ -163,7 +163,7 @@ def _facts(summary: Summary) -> Iterator[tuple[str, str]]:
     record = summary.run.record
     yield "device", plain(record.device.get("title") or record.device.get("name") or "unknown", 80)
     meter = plain(record.meter.get("name") or "none", 20)
-    kinds = plain(", ".join(map(str, record.meter.get("kinds", ()))), 60)
+    kinds = kinds_in_words(record.meter.get("kinds", ()))
     yield "meter", f"{meter} ({kinds})" if kinds else meter
     when = record.created_utc
     yield (
@@ -226,24 +226,10 @@ def _troubles(summary: Summary) -> list[Trouble]:
     return sorted(found, key=lambda trouble: -trouble.count)
 
 
-def _environment(record: RunRecord) -> Iterator[tuple[str, str]]:
-    for whose, part in (("device ", record.device), ("meter ", record.meter), ("", record.versions)):
-        for key, value in part.items():
-            shown = _flat(value)
-            if shown:
-                yield whose + plain(str(key).replace("_", " "), 60), shown
-
-
-def _flat(value: object) -> str:
-    if isinstance(value, dict):
-        return plain(", ".join(f"{k}: {v}" for k, v in value.items()), 300)
-    if isinstance(value, (list, tuple)):
-        return plain(", ".join(str(v) for v in value), 300)
-    return "" if value is None else plain(value, 300)
-
-
 def _command(record: RunRecord) -> str:
-    return plain(shlex.join(record.command)) if record.command else f"energybench run {shlex.quote(plain(record.name))}"
+    """What was typed, without where it went: that is a place on another's disk."""
+    typed = without(record.command, ("--output", *EXPORTS), ())
+    return plain(shlex.join(typed)) if typed else f"energybench run {shlex.quote(plain(record.name))}"
 
 
 def _csv_uri(summary: Summary) -> str:
