@@ -9,6 +9,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from urllib.parse import unquote
 
 import matplotlib as mpl
 import numpy as np
@@ -33,6 +34,7 @@ from energybench.report.figures_power import power_figure, thinned
 from energybench.report.figures_roofline import roofline_figure
 from energybench.report.figures_variants import variants_figure
 from energybench.report.figures_waterline import waterline_figure
+from energybench.report.quantities import quantity
 from energybench.report.results_csv import write_csv
 from energybench.report.style import HUES, NEUTRALS_DARK, PAPER, Palette, family_of, plain
 
@@ -234,7 +236,7 @@ def test_the_group_size_figure_marks_the_measured_least_and_every_model() -> Non
     assert f"least: G = {int(row['measured_optimum'])}" in texts(figure)
     for column in ("thesis_optimum", "physical_optimum", "knee"):
         assert any(set(line.get_xdata()) == {row[column]} for line in figure.axes[0].get_lines())
-    assert "energy per inference (J, log)" in texts(figure)
+    assert "energy per inference (log)" in texts(figure)
 
 
 def test_a_whole_network_has_no_group_size() -> None:
@@ -283,7 +285,7 @@ def test_what_stages_add_sums_to_the_change_of_the_total() -> None:
 
 
 def test_the_power_figure_shades_each_window_and_draws_its_mean() -> None:
-    figure = power_figure(power_trace(), PALETTE, variant="E2GC G=8", case="a case")
+    figure = power_figure(power_trace(), PALETTE, variant="E2GC G=8", place="a place")
     assert "408 W counter mean" in texts(figure)
     assert figure.axes[0].get_ylabel() == "board power (W)"
 
@@ -319,9 +321,12 @@ def test_results_csv_alone_gives_a_figure_of_every_variant(tmp_path: Path) -> No
         (energy, first["energy_per_inference_j"]),
         (latency, first["loop_latency_s"] / first["batch"]),
     ):
-        points = {line.get_gid(): float(line.get_xdata()[0]) for line in ax.lines if line.get_gid()}
-        assert list(points.values()) == pytest.approx(list(expected))
-    assert "energy per inference (J" in drawn.axes[-2].get_xlabel()
+        tips = {line.get_gid(): float(line.get_xdata()[0]) for line in ax.lines if "?" in str(line.get_gid())}
+        assert list(tips.values()) == pytest.approx(list(expected))
+        for gid, value in tips.items():  # what a point says is where it stands
+            unit = "J" if ax is energy else "s"
+            assert quantity(value, unit, 2).split()[1] in unquote(gid)
+    assert "energy per inference (log" in drawn.axes[-2].get_xlabel()
 
 
 def test_a_figure_of_every_variant_draws_every_interval_and_no_joules_where_there_are_none() -> None:

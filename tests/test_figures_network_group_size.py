@@ -21,6 +21,7 @@ from energybench.machine import load_machine, machine_table
 from energybench.report.figures import svg_text
 from energybench.report.figures_knee import knee_map_figure, sensitivity_figure
 from energybench.report.figures_network_group_size import measured_network_figure, network_group_size_figure
+from energybench.report.style import Palette
 
 P100 = load_machine("p100-pcie")
 SVG = "{http://www.w3.org/2000/svg}"
@@ -48,6 +49,7 @@ def optimum(network: str = "mobilenet_v1") -> NetworkOptimum:
         batch=32,
         dtype="float16",
         group_sizes=sizes,
+        variants=tuple(f"E2GC G={G}" for G in sizes),
         joules=tuple(Interval(j, 0.98 * j, 1.02 * j, 7) for j in joules),
         optimum=MeasuredOptimum(8, 11.0, (4, 8, 16)),
         fit=fit_curve(sizes, joules),
@@ -81,8 +83,10 @@ def test_every_models_choice_is_written_above_its_panel(modelled):
 def test_the_measured_figure_shows_points_curve_confidence_set_and_constant_g():
     figure = measured_network_figure([optimum()])
     ax = figure.axes[0]
-    points = [line for line in ax.get_lines() if line.get_marker() == "o"]
+    points = [line for line in ax.get_lines() if "E2GC" in str(line.get_gid())]
     assert [line.get_xdata()[0] for line in points] == [1, 2, 4, 8, 16, 32]
+    palette = Palette.of([*optimum().variants, "FgGC g=32"])
+    assert [line.get_color() for line in points] == [palette.color(f"E2GC G={G}") for G in (1, 2, 4, 8, 16, 32)]
     (band,) = [p for p in ax.patches if p.get_width() > 1]
     assert 2 < band.get_x() < 4
     assert 16 < band.get_x() + band.get_width() < 32

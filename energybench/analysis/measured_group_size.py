@@ -55,6 +55,7 @@ class NetworkOptimum:
         batch: inferences of one iteration.
         dtype: data type.
         group_sizes: constant group sizes that were measured, ascending.
+        variants: as the suite calls each of them.
         joules: per inference at each, with their intervals.
         optimum: the least, and what cannot be told from it.
         fit: the curve through them; None where ``reason`` says why.
@@ -66,6 +67,7 @@ class NetworkOptimum:
     batch: int
     dtype: str
     group_sizes: tuple[int, ...]
+    variants: tuple[str, ...]
     joules: tuple[Interval, ...]
     optimum: MeasuredOptimum
     fit: CurveFit | None
@@ -185,6 +187,7 @@ def _network_optimum(place: Sequence[object], totals: Sequence[_Total]) -> Netwo
         batch=first.batch,
         dtype=first.dtype,
         group_sizes=tuple(sizes),
+        variants=tuple(by_size[G].variant for G in sizes),
         joules=tuple(joules),
         optimum=_optimum(sizes, joules, by_size),
         fit=fit,

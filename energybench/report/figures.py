@@ -254,7 +254,9 @@ class _Planner:
             yield _Planned(
                 "group-size-networks", "group size", "Whole networks against group size",
                 captions.network_group_size(),
-                lambda: measured_network_figure(optima, subtitle=self.device, origin=self.summary.run.origin),
+                lambda: measured_network_figure(
+                    optima, self.palette, subtitle=self.device, origin=self.summary.run.origin
+                ),
             )  # fmt: skip
 
     def _rooflines(self, machine: Machine) -> Iterator[_Planned]:
@@ -295,7 +297,8 @@ class _Planner:
         yield _Planned(
             "power", "power", "Power over time", captions.power(case.id),
             lambda: power_figure(
-                power_trace(self.summary.run, case.id), self.palette, variant=case.variant, case=case.id,
+                power_trace(self.summary.run, case.id), self.palette, variant=case.variant,
+                place=places_of(self.summary.cases, self.settings).get(case.comparison, case.comparison),
                 subtitle=self.device, origin=self.summary.run.origin,
             ),
         )  # fmt: skip

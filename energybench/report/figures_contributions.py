@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from energybench.report.panels import grid, point_label
 from energybench.report.quantities import has_interval
 from energybench.report.style import INK, MUTED, Palette, plain, styled, title, whiskers
+from energybench.report.svg import mark
 
 PAIRS_AT_MOST = 3
 
@@ -61,7 +62,7 @@ def contribution_figure(
     ends = [abs(end) for _, parts in found for c in parts for end in (c.percent, c.low, c.high)]
     reach = max((end for end in ends if math.isfinite(end)), default=1.0) or 1.0
     for number, (ax, ((variant, against), parts)) in enumerate(zip(axes, found, strict=True)):
-        _panel(ax, parts, palette.color(variant), reach)
+        _panel(ax, parts, palette.color(variant), reach, f"{variant} against {against}")
         ax.set_title(f"{plain(variant, 26)}\nagainst {plain(against, 26)}", color=palette.text(variant), size=9)
         if number:
             ax.tick_params(labelleft=False)
@@ -110,11 +111,13 @@ def _total(pairs: pd.DataFrame, variant: str, against: str, ratio: str) -> Contr
     return Contribution("total", 100 * (float(row[ratio]) - 1), *ends)
 
 
-def _panel(ax: Axes, rows: Sequence[Contribution], color: str, reach: float) -> None:
+def _panel(ax: Axes, rows: Sequence[Contribution], color: str, reach: float, pair: str) -> None:
     for place, c in enumerate(rows):
         is_total = c.stage == "total"
-        ax.barh(place, c.percent, height=0.62, color=INK if is_total else color, zorder=2)
-        whiskers(ax, c.percent, place, low=c.low, high=c.high, color=MUTED)
+        (bar,) = ax.barh(place, c.percent, height=0.62, color=INK if is_total else color, zorder=2)
+        ends = f" [{c.low:+.2f}, {c.high:+.2f}] (95 %)" if math.isfinite(c.high) else ""
+        bar.set_gid(mark("", f"{pair}\n{c.stage}: {c.percent:+.2f}{ends} % of the partner's total"))
+        whiskers(ax, c.percent, place, low=c.low, high=c.high, color=MUTED if is_total else INK)
         beyond = c.percent >= 0
         size = f"{abs(c.percent):.{0 if abs(c.percent) >= 10 else 1}f}"
         text = "0" if float(size) == 0 else f"{'+' if beyond else '−'}{size} %"

@@ -18,8 +18,9 @@ from energybench.analysis.gap import EnergyGap, LatencyGap, ideal_energy_j
 from energybench.machine import Machine
 from energybench.report.operators import operators_by_case
 from energybench.report.panels import grid, label, log_axis, rows_of_variants, split, spread_over
-from energybench.report.quantities import digits
+from energybench.report.quantities import digits, estimate, quantity
 from energybench.report.style import MUTED, PAPER, Palette, plain, styled, title, whiskers
+from energybench.report.svg import mark
 
 PANELS_AT_MOST = 4
 ROWS_AT_MOST = 24
@@ -70,7 +71,7 @@ def latency_gap_figure(
     """
     figure = _figure(results, palette, settings, _latency_row, unit="s", accuracy=accuracy or {})
     for ax in figure.axes[-2:]:
-        ax.set_xlabel("latency per inference (s, log scale)")
+        ax.set_xlabel("latency per inference (log scale)")
     title(figure, "Efficiency gap: latency", subtitle=subtitle, origin=origin)
     return figure
 
@@ -100,7 +101,7 @@ def energy_gap_figure(
     """
     figure = _figure(results, palette, settings, _energy_row, unit="J", accuracy=accuracy or {})
     for ax in figure.axes[-2:]:
-        ax.set_xlabel("energy per inference (J, log scale)")
+        ax.set_xlabel("energy per inference (log scale)")
     title(figure, "Efficiency gap: energy", subtitle=subtitle, origin=origin)
     return figure
 
@@ -200,7 +201,7 @@ def _panel(ax: Axes, rows: Sequence[GapRow], palette: Palette, unit: str) -> Non
     by_accuracy = rows[0].height is not None
     for place, row in enumerate(rows):
         height = row.height if row.height is not None else float(place)
-        _draw(ax, row, height, palette)
+        _draw(ax, row, height, palette, unit)
         if by_accuracy:
             label(ax, row.actual, height, f"  {plain(row.variant, 26)}", color=palette.text(row.variant), va="center")
     if by_accuracy:
@@ -216,15 +217,18 @@ def _panel(ax: Axes, rows: Sequence[GapRow], palette: Palette, unit: str) -> Non
                         size=8, color=MUTED, ha=align, va="center")  # fmt: skip
 
 
-def _draw(ax: Axes, row: GapRow, height: float, palette: Palette) -> None:
+def _draw(ax: Axes, row: GapRow, height: float, palette: Palette, unit: str) -> None:
     color, marker = palette.color(row.variant), palette.marker(row.variant)
+    ideal = f"ideal {quantity(row.ideal, unit)}, a factor of {digits(row.factor)}\n" if row.factor is not None else ""
+    tip = f"{row.variant}\nactual {estimate(row.actual, row.low, row.high, unit)}\n{ideal}per inference"
     if row.ideal > 0:
         ax.plot([row.ideal, row.actual], [height, height], color=color, linewidth=1.1, alpha=0.7, zorder=2)
-        ax.plot(row.ideal, height, marker, color=color, markerfacecolor=PAPER, markersize=5.5, zorder=4)
-    whiskers(ax, row.actual, height, low=row.low, high=row.high, color=color)
-    ax.plot(row.actual, height, marker, color=color, markersize=5.5, zorder=4, gid=row.row_id)
+        ax.plot(row.ideal, height, marker, color=color, markerfacecolor=PAPER, markersize=5.5, zorder=4,
+                gid=mark(row.row_id))  # fmt: skip
+    whiskers(ax, row.actual, height, low=row.low, high=row.high, color=color, gid=mark(row.row_id))
+    ax.plot(row.actual, height, marker, color=color, markersize=5.5, zorder=4, gid=mark(row.row_id, tip))
     if row.factor is not None:
         ax.annotate(
             f"×{digits(row.factor, 3)}", (math.sqrt(row.ideal * row.actual), height), xytext=(0, 2.2),
-            textcoords="offset points", size=7.5, ha="center", va="bottom", color=MUTED,
+            textcoords="offset points", size=7.5, ha="center", va="bottom", color=MUTED, gid=mark(row.row_id),
         )  # fmt: skip

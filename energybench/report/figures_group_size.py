@@ -15,8 +15,10 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import ScaledTranslation, Transform
 
 from energybench.report.operators import group_size_by_case
-from energybench.report.panels import grid, label, legend_below, log_axis, point_label, spread_over, wrapped
-from energybench.report.style import FOAM, INK, MUTED, WARN, WATER, Palette, family_of, plain, styled, title, whiskers
+from energybench.report.panels import grid, legend_below, log_axis, point_label, spread_over, wrapped
+from energybench.report.quantities import estimate
+from energybench.report.style import FOAM, INK, MUTED, WATER, Palette, family_of, plain, styled, title, whiskers
+from energybench.report.svg import mark
 
 SHAPES_AT_MOST = 4
 MODELS: Mapping[str, tuple[str, str, str]] = {
@@ -99,7 +101,7 @@ def group_size_figure(
                 ax.set_title(wrapped(name, 84 // len(shapes)), pad=22 if optimum else 6, size=9)
                 _name_models(ax, optimum)
             if column == 0:
-                ax.set_ylabel(f"{measure.name} ({measure.unit}, log)")
+                ax.set_ylabel(f"{measure.name} (log)")
             if row == len(measures) - 1:
                 ax.set_xlabel("group size G (log₂)")
     _legend(figure, known, palette, with_energy=ENERGY in measures)
@@ -120,10 +122,14 @@ def _panel(ax: Axes, rows: pd.DataFrame, measure: Measure, optimum: Mapping[Any,
     members = rows.assign(value=values, low_end=low, high_end=high)
     for index, row in zip(members.index, members.to_dict("records"), strict=True):
         color = palette.color(row["variant"])
-        whiskers(ax, row["group_size"], row["value"], low=row["low_end"], high=row["high_end"], color=color,
-                 horizontal=False)  # fmt: skip
+        ends = row["low_end"], row["high_end"]
+        tip = (
+            f"{row['variant']}: G = {row['group_size']:g}\n{measure.name} {estimate(row['value'], *ends, measure.unit)}"
+        )
+        whiskers(ax, row["group_size"], row["value"], low=ends[0], high=ends[1], color=color, horizontal=False,
+                 gid=mark(f"case-{index}"))  # fmt: skip
         ax.plot(row["group_size"], row["value"], palette.marker(row["variant"]), color=color, markersize=5.5, zorder=4,
-                gid=f"case-{index}")  # fmt: skip
+                gid=mark(f"case-{index}", tip))  # fmt: skip
     _size_axis(ax, curve.index.to_numpy())
     ax.margins(y=0.2)
     log_axis(ax, measure.unit, axis="y", ticks=4)
@@ -151,11 +157,11 @@ def _mark_least(ax: Axes, curve: pd.Series, optimum: Mapping[Any, Any]) -> None:
     alike = [int(g) for g in str(optimum.get("measured_set") or "").split()] or [int(best)]
     ax.axvspan(min(alike) / 1.19, max(alike) * 1.19, color=FOAM, alpha=0.8, linewidth=0, zorder=0)
     ax.plot(
-        best, curve[int(best)], "o", color=WARN, markersize=11, markerfacecolor="none", markeredgewidth=1.6, zorder=5
+        best, curve[int(best)], "o", color=INK, markersize=11, markerfacecolor="none", markeredgewidth=1.6, zorder=5
     )
     align = "left" if best == curve.index.min() else "right" if best == curve.index.max() else "center"
-    label(ax, float(best), float(curve[int(best)]), f"least: G = {int(best)}", color=WARN, ha=align, va="top",
-          weight="bold", size=8, **{"transform": _below(ax)})  # fmt: skip
+    ax.text(float(best), float(curve[int(best)]), f"least: G = {int(best)}", color=INK, ha=align, va="top",
+            weight="bold", size=8, zorder=6, transform=_below(ax))  # fmt: skip
 
 
 def _below(ax: Axes) -> Transform:
@@ -196,7 +202,7 @@ def _legend(figure: Figure, known: pd.DataFrame, palette: Palette, *, with_energ
         )
     handles.append(Line2D([], [], color=WATER, linestyle=(0, (4, 2)), linewidth=1.0, label="predicted (machine sheet)"))
     if with_energy:
-        ring = Line2D([], [], color=WARN, marker="o", markerfacecolor="none", markersize=8, linestyle="")
+        ring = Line2D([], [], color=INK, marker="o", markerfacecolor="none", markersize=8, linestyle="")
         ring.set_label("least joules (band: may be as good)")
         handles.append(ring)
     legend_below(figure, handles)

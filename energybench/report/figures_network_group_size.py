@@ -15,10 +15,25 @@ from energybench.analysis.group_models import Optimum
 from energybench.analysis.measured_group_size import NetworkOptimum
 from energybench.analysis.network_group_size import Allocation, NetworkAnswer
 from energybench.report.panels import grid, label, legend_below, log_axis, wrapped
-from energybench.report.quantities import Scale, quantity, scale_for
-from energybench.report.style import APART, FOAM, INK, MUTED, WARN, WATER, plain, styled, title, whiskers
+from energybench.report.quantities import Scale, estimate, quantity, ratio, scale_for
+from energybench.report.style import (
+    APART,
+    FOAM,
+    HUES,
+    INK,
+    MUTED,
+    WATER,
+    Palette,
+    family_of,
+    plain,
+    styled,
+    title,
+    whiskers,
+)
+from energybench.report.svg import mark
 
-CONSTANT_SIZE, CONSTANT_GROUPS = INK, WARN
+CONSTANT_SIZE, CONSTANT_GROUPS = HUES[0].light[0], HUES[1].light[0]
+"""The hues that a study of the two gets, where no run with a palette of its own is drawn."""
 MODELS = {"thesis": ("--", MUTED), "physical": ("-.", WATER), "knee": (":", INK)}
 """Line style and colour of each model's optimum."""
 
@@ -59,12 +74,17 @@ def network_group_size_figure(answer: NetworkAnswer) -> Figure:
 
 @styled
 def measured_network_figure(
-    optima: Sequence[NetworkOptimum], *, subtitle: str = "", origin: str = "measured"
+    optima: Sequence[NetworkOptimum],
+    palette: Palette | None = None,
+    *,
+    subtitle: str = "",
+    origin: str = "measured",
 ) -> Figure:
     """Measured joules of whole networks against group size, the fitted curve, the confidence set, constant g beside it.
 
     Args:
         optima: of ``network_optima``; at most three are drawn.
+        palette: the run's palette; default: one of the variants drawn.
         subtitle: device and meter.
         origin: ``measured``, or what to mark the figure with: ``simulated``, ``modelled``.
 
@@ -75,18 +95,32 @@ def measured_network_figure(
         raise ValueError("no network was measured at two constant group sizes")
     drawn = list(optima)[:3]
     figure, axes = grid(1, len(drawn), height_in=3.7, width_in=3.0 + 3.0 * min(len(drawn), 2) + 0.5 * (len(drawn) > 2))
+    sized = [name for optimum in drawn for name in optimum.variants]
+    grouped = [other.variant for optimum in drawn for other in optimum.at_equal_macs]
+    palette = palette or Palette.of([*sized, *grouped])
     for ax, optimum in zip(axes, drawn, strict=True):
-        _measured_panel(ax, optimum)
+        _measured_panel(ax, optimum, palette)
         ax.set_xlabel("group size G (log₂)")
-    handles = [
-        Line2D([], [], color=CONSTANT_SIZE, marker="o", linestyle="", label="constant G (95 %)"),
+    handles: list[Line2D | Patch] = [
+        _handle(palette, _usual(sized), "constant G (95 %)"),
         Line2D([], [], color=WATER, label="c₀ + a G + b / G, fitted (95 %)"),
-        Line2D([], [], color=CONSTANT_GROUPS, marker="s", linestyle="", label="constant g, at the G of equal MACs"),
+        *(_handle(palette, name, "constant g, at the G of equal MACs") for name in grouped[:1]),
         Patch(color=FOAM, label="may be the best (95 %)"),
     ]
     legend_below(figure, handles, most=2 if len(drawn) == 1 else 4)
     title(figure, "Joules of whole networks against group size", subtitle=subtitle, origin=origin)
     return figure
+
+
+def _usual(variants: Sequence[str]) -> str:
+    """The first variant of the largest family: depthwise is a group size of 1, and a family of its own."""
+    families = [family_of(variant) for variant in variants]
+    return max(variants, key=lambda variant: families.count(family_of(variant)))
+
+
+def _handle(palette: Palette, variant: str, text: str) -> Line2D:
+    color, marker = palette.color(variant), palette.marker(variant)
+    return Line2D([], [], color=color, marker=marker, linestyle="", label=text)
 
 
 def _joules_panel(ax: Axes, sizes: Sequence[Allocation], others: Sequence[Allocation]) -> None:
@@ -132,21 +166,29 @@ def _mark(ax: Axes, optimum: Optimum) -> None:
     ax.set_title(f"{optimum.name}: G = {optimum.choice}{at}", size=9)
 
 
-def _measured_panel(ax: Axes, optimum: NetworkOptimum) -> None:
+def _measured_panel(ax: Axes, optimum: NetworkOptimum, palette: Palette) -> None:
     scale = scale_for([j.estimate for j in optimum.joules], "J")
     alike = optimum.optimum.indistinguishable
     ax.axvspan(min(alike) / 1.19, max(alike) * 1.19, color=FOAM, alpha=0.8, linewidth=0, zorder=0)
     _fitted_curve(ax, optimum, scale)
-    for size, joules in zip(optimum.group_sizes, optimum.joules, strict=True):
-        low, high = joules.low * scale.factor, joules.high * scale.factor
-        whiskers(ax, size, joules.estimate * scale.factor, low=low, high=high, color=CONSTANT_SIZE, horizontal=False)
-        ax.plot(size, joules.estimate * scale.factor, "o", color=CONSTANT_SIZE, markersize=5, zorder=4)
+    for size, variant, joules in zip(optimum.group_sizes, optimum.variants, optimum.joules, strict=True):
+        low, high, color = joules.low * scale.factor, joules.high * scale.factor, palette.color(variant)
+        tip = f"{variant}: G = {size}\nenergy per inference {estimate(joules.estimate, joules.low, joules.high, 'J')}"
+        whiskers(ax, size, joules.estimate * scale.factor, low=low, high=high, color=color, horizontal=False)
+        ax.plot(size, joules.estimate * scale.factor, palette.marker(variant), color=color, markersize=5, zorder=4,
+                gid=mark("", tip))  # fmt: skip
     for other in optimum.at_equal_macs:
-        height = other.joules * scale.factor
-        ax.plot(other.equivalent_group_size, height, "s", color=CONSTANT_GROUPS, markersize=5, zorder=5)
+        height, color = other.joules * scale.factor, palette.color(other.variant)
+        over = ratio(other.ratio.estimate, other.ratio.low, other.ratio.high)
+        tip = (
+            f"{other.variant}: the MACs of G = {other.equivalent_group_size:.3g}\nenergy per inference "
+            f"{quantity(other.joules, 'J', 4)}, {over} of the curve there"
+        )
+        ax.plot(other.equivalent_group_size, height, palette.marker(other.variant), color=color, markersize=5, zorder=5,
+                gid=mark("", tip))  # fmt: skip
         ax.annotate(
             f"g={other.groups} ×{other.ratio.estimate:.2f}", (other.equivalent_group_size, height), xytext=(-4, 4),
-            textcoords="offset points", ha="right", va="bottom", size=7.5, color=CONSTANT_GROUPS,
+            textcoords="offset points", ha="right", va="bottom", size=7.5, color=palette.text(other.variant),
         )  # fmt: skip
     _size_axis(ax, optimum.group_sizes)
     ax.margins(y=0.2)

@@ -14,6 +14,7 @@ from energybench.report import quantities
 from energybench.report.outcomes import Outcome, outcomes_of, relevant_pairs
 from energybench.report.panels import WIDTH_IN
 from energybench.report.style import FOAM, INK, MUTED, PAPER, Palette, plain, styled, title, whiskers
+from energybench.report.svg import mark
 
 ROWS_AT_MOST = 48
 TICKS = (
@@ -27,6 +28,8 @@ TICKS = (
 )
 """Ratios to mark, for axes that reach about as far as the first and the last of them."""
 ROW_IN = 0.27
+EMPTY_SIDE = 0.35
+"""Share of the other side's reach that a side without any ratio keeps: 1 must not be mistaken for the edge."""
 PAIR_ROW_IN = 0.42
 """Of a row that is named by its pair, on two lines: where every pair has one outcome at the same place."""
 
@@ -95,28 +98,29 @@ def _groups(outcomes: Sequence[Outcome]) -> list[tuple[tuple[str, str], list[Out
 
 
 def _ratio_axis(ax: Axes, outcomes: Sequence[Outcome]) -> None:
-    """A log axis around 1, wide enough for every estimate; an interval beyond it is cut at the edge."""
-    estimates = max(abs(math.log(o.ratio)) for o in outcomes)
-    farthest = max(estimates, _widest(outcomes), math.log(1.01))
-    span = math.exp(min(1.12 * farthest, 1.12 * estimates + math.log(1.5)))
+    """A log axis through 1, wide enough for every estimate; an interval far beyond it is cut at the edge."""
+    ends = [end for o in outcomes for end in ((o.low, o.high) if quantities.has_interval(o.low, o.high) else ())]
+    logs = [math.log(o.ratio) for o in outcomes]
+    reach = max(*map(abs, logs), math.log(1.01))
+    below, above = (
+        min(1.12 * max([side * math.log(end) for end in ends] + [side * x for x in logs]), 1.12 * reach + math.log(1.5))
+        for side in (-1, 1)
+    )
+    low, high = math.exp(-max(below, EMPTY_SIDE * reach)), math.exp(max(above, EMPTY_SIDE * reach))
     ax.set_xscale("log")
-    ax.set_xlim(1 / span, span)
+    ax.set_xlim(low, high)
+    span = max(1 / low, high)
     ticks = next((t for t in TICKS if span < 1.08 * t[-1]), TICKS[-1])
-    ax.xaxis.set_major_locator(FixedLocator([t for t in ticks if 1 / span <= t <= span]))
+    ax.xaxis.set_major_locator(FixedLocator([t for t in ticks if low <= t <= high]))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.axvspan(1 / span, 1, color=FOAM, alpha=0.45, linewidth=0, zorder=0)
+    ax.axvspan(low, 1, color=FOAM, alpha=0.45, linewidth=0, zorder=0)
     ax.axvline(1, color=INK, linewidth=1.2, zorder=2)
     ax.grid(visible=False, axis="y")
     ax.tick_params(axis="y", length=0)
     ax.text(0.005, 1.0, "← needs less than its partner", transform=ax.transAxes, size=8.5, color=MUTED, va="bottom")
     ax.text(0.995, 1.0, "needs more →", transform=ax.transAxes, size=8.5, color=MUTED, va="bottom", ha="right")
     ax.text(1.012, 1.0, "ratio [95 % interval]", transform=ax.transAxes, size=8.5, color=MUTED, va="bottom")
-
-
-def _widest(outcomes: Sequence[Outcome]) -> float:
-    ends = [abs(math.log(e)) for o in outcomes if quantities.has_interval(o.low, o.high) for e in (o.low, o.high)]
-    return max(ends, default=0.0)
 
 
 def _heading(ax: Axes, line: int, variant: str, against: str, outcomes: Sequence[Outcome], palette: Palette) -> None:
@@ -131,17 +135,18 @@ def _heading(ax: Axes, line: int, variant: str, against: str, outcomes: Sequence
 
 
 def _draw(ax: Axes, line: int, outcome: Outcome, palette: Palette) -> None:
-    color = palette.color(outcome.variant)
+    color, told = palette.color(outcome.variant), outcome.verdict in ("less", "more")
+    shown = quantities.ratio(outcome.ratio, outcome.low, outcome.high)
+    tip = f"{outcome.variant} over {outcome.against}\n{outcome.place}\n{shown}, MACs × {outcome.macs_ratio:.3g}"
     if quantities.has_interval(outcome.low, outcome.high):
-        whiskers(ax, outcome.ratio, line, low=outcome.low, high=outcome.high, color=color)
-    told = outcome.verdict in ("less", "more")
+        whiskers(ax, outcome.ratio, line, low=outcome.low, high=outcome.high, color=color, gid=mark(outcome.row_id))
     ax.plot(
         outcome.ratio, line, palette.marker(outcome.variant), color=color, markersize=6,
-        markerfacecolor=color if told else PAPER, zorder=4, gid=outcome.row_id or None,
+        markerfacecolor=color if told else PAPER, zorder=4, gid=mark(outcome.row_id, tip),
     )  # fmt: skip
     ax.text(
-        1.012, line, quantities.ratio(outcome.ratio, outcome.low, outcome.high),
-        transform=ax.get_yaxis_transform(), va="center", size=8.5, color=INK if told else MUTED,
+        1.012, line, shown, transform=ax.get_yaxis_transform(), va="center", size=8.5, color=INK if told else MUTED,
+        gid=mark(outcome.row_id),
     )  # fmt: skip
 
 

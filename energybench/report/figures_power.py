@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from energybench.report.panels import WIDTH_IN, label, legend_below
 from energybench.report.power_trace import COUNTER
 from energybench.report.style import FOAM, INK, MUTED, Palette, plain, styled, title
+from energybench.report.svg import mark
 
 POINTS_AT_MOST = 1500
 PREFERRED: tuple[tuple[str, str, str], ...] = (
@@ -22,7 +23,7 @@ PREFERRED: tuple[tuple[str, str, str], ...] = (
 
 @styled
 def power_figure(
-    trace: pd.DataFrame, palette: Palette, *, variant: str, case: str, subtitle: str = "", origin: str = "measured"
+    trace: pd.DataFrame, palette: Palette, *, variant: str, place: str, subtitle: str = "", origin: str = "measured"
 ) -> Figure:
     """Power over time of one case.
 
@@ -30,7 +31,7 @@ def power_figure(
         trace: as ``power_trace`` returns it.
         palette: the run's palette.
         variant: whose colour the counter's means take.
-        case: what was running.
+        place: where on the axes it ran, in words.
         subtitle: device and meter.
         origin: ``measured``, or what to mark the figure with: ``simulated``, ``modelled``.
 
@@ -39,7 +40,7 @@ def power_figure(
     """
     known = trace[trace["power_w"].notna()]
     if known.empty:
-        raise ValueError(f"no reading was taken while {case!r} ran")
+        raise ValueError(f"no reading was taken while {variant!r} ran at {place!r}")
     figure = Figure(figsize=(WIDTH_IN, 4.6), layout="constrained")
     ax = figure.subplots()
     origin_s = float(known["time_s"].min())
@@ -71,7 +72,8 @@ def power_figure(
     ax.margins(x=0.02)
     ax.set_xlabel("time since the first reading shown (s)")
     ax.set_ylabel("board power (W)")
-    title(figure, "Power over time", subtitle=plain(case, 110) or subtitle, origin=origin)
+    below = " · ".join(part for part in (plain(place, 70), subtitle) if part)
+    title(figure, f"Power over time: {plain(variant, 40)}", subtitle=below, origin=origin)
     return figure
 
 
@@ -96,7 +98,9 @@ def _windows(ax: Axes, trace: pd.DataFrame, origin_s: float, color: str) -> None
         mean = counter[counter["window"] == window]
         source = mean if len(mean) else inside[inside["window"] == window]
         mean_w = float(source["power_w"].mean())
-        ax.plot([start_s, stop_s], [mean_w, mean_w], color=color, linewidth=2.2, zorder=4)
+        what = "the counter's mean" if len(mean) else "mean of the readings"
+        tip = f"window {window}: {mean_w:.1f} W, {what}\n{start_s:.2f} to {stop_s:.2f} s"
+        ax.plot([start_s, stop_s], [mean_w, mean_w], color=color, linewidth=2.2, zorder=4, gid=mark("", tip))
         text = f"{mean_w:.0f} W"
         if place == 0:
             text += " counter mean" if len(mean) else " mean of readings"

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from energybench.report.panels import WIDTH_IN, log_axis, rows_of_variants, split, spread_over
-from energybench.report.quantities import quantity
+from energybench.report.quantities import estimate, quantity
 from energybench.report.style import INK, Palette, styled, title, whiskers
+from energybench.report.svg import mark
 
 SETTINGS_AT_MOST = 4
 ROWS_AT_MOST = 24
@@ -76,7 +77,7 @@ def variants_figure(
                 ax.tick_params(labelleft=False)
         line[0].set_title(name)
     for measure, ax in zip(measures, axes[-1], strict=True):
-        ax.set_xlabel(f"{measure.name} ({measure.unit}, log scale; 95 % interval)")
+        ax.set_xlabel(f"{measure.name} (log scale; 95 % interval)")
     what = "Energy and latency" if len(measures) == 2 else "Latency"
     title(figure, f"{what} of every variant", subtitle=subtitle, origin=origin)
     return figure
@@ -92,10 +93,13 @@ def _panel(ax: Axes, rows: pd.DataFrame, measure: _Measure, palette: Palette, ki
         if pd.isna(value):
             continue
         color = palette.color(name)
-        whiskers(ax, value, place, low=low if low > 0 else float("nan"), high=high, color=color)
-        ax.plot(value, place, palette.marker(name), color=color, markersize=5.5, zorder=4, gid=f"{kind}-{index}")
+        row_id = f"{kind}-{index}"
+        tip = f"{name}\n{measure.name} {estimate(value, low, high, measure.unit)}"
+        shown_low = low if low > 0 else float("nan")
+        whiskers(ax, value, place, low=shown_low, high=high, color=color, gid=mark(row_id))
+        ax.plot(value, place, palette.marker(name), color=color, markersize=5.5, zorder=4, gid=mark(row_id, tip))
         ax.annotate(quantity(value, measure.unit), (max(value, high if low > 0 else value), place), xytext=(6, 0),
-                    textcoords="offset points", va="center", size=8, color=INK)  # fmt: skip
+                    textcoords="offset points", va="center", size=8, color=INK, gid=mark(row_id))  # fmt: skip
     ends = pd.concat([values, lows[lows > 0], highs[lows > 0]]).dropna()
     if len(ends):
         low, high = float(ends.min()), float(ends.max())

@@ -69,6 +69,15 @@ def with_interval(value: float, low: float, high: float) -> str:
     return f"{round(value, places):.{shown}f} ± {round(half, places):.{shown}f}"
 
 
+def estimate(value: float, low: float, high: float, unit: str) -> str:
+    """``5.082 ± 0.005 mJ (95 %)``: a quantity with a prefix of its own, and its interval where there is one."""
+    if not _known(value):
+        return NONE
+    scale = scale_for([value], unit)
+    told = with_interval(*(end * scale.factor for end in (value, low, high)))
+    return f"{told} {scale.unit}{' (95 %)' if has_interval(low, high) else ''}"
+
+
 def ratio(value: float, low: float = math.nan, high: float = math.nan) -> str:
     """``0.904 [0.899, 0.909]``; the interval only where there is one. As many places as the interval deserves."""
     if not _known(value):

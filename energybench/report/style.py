@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
+import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -229,21 +230,27 @@ def _gamma(value: float) -> float:
     return float(value ** (1 / 2.2))
 
 
-SUBTITLE_AT_MOST = 120
-"""Characters that fit beside the widest word before them at the width of a page."""
+SUBTITLE_LINE = 132
+"""Characters of a subtitle that fit on one of its lines at the width of a page."""
+SUBTITLE_LINES = 2
+PAGE_IN = 9.0
+"""Width of a figure that fills a page."""
 
 
 def title(figure: Figure, text: str, *, subtitle: str = "", origin: str = "measured") -> None:
     """Head ``figure`` with what it shows; one that was not measured says so here and across itself."""
     unmeasured = origin != "measured"
     says = f"{origin.upper()}, not measured" if unmeasured else ""
-    below = " · ".join(part for part in (says, plain(subtitle, SUBTITLE_AT_MOST - len(says))) if part)
-    height_in = float(figure.get_size_inches()[1])
+    below = " · ".join(part for part in (says, plain(subtitle, SUBTITLE_LINES * SUBTITLE_LINE - 40)) if part)
+    height_in, width_in = (float(x) for x in figure.get_size_inches()[::-1])
+    lines = textwrap.wrap(below, max(40, round(SUBTITLE_LINE * width_in / PAGE_IN)), max_lines=SUBTITLE_LINES) or [""]
     figure.suptitle(plain(text, 80), x=0.01, y=1 - 0.06 / height_in, ha="left", va="top", size=12, weight="bold")
-    figure.text(0.01, 1 - 0.31 / height_in, below, ha="left", va="top", size=9, color=WARN if unmeasured else MUTED)
+    color = WARN if unmeasured else MUTED
+    figure.text(0.01, 1 - 0.31 / height_in, "\n".join(lines), ha="left", va="top", size=9, color=color)
     engine = figure.get_layout_engine()
     if engine is not None:
-        engine.set(rect=(0.004, 0.0, 0.992, 1 - 0.56 / height_in))  # type: ignore[call-arg]
+        top = 1 - (0.56 + 0.17 * (len(lines) - 1)) / height_in
+        engine.set(rect=(0.004, 0.0, 0.992, top))  # type: ignore[call-arg]
     if unmeasured:
         _watermark(figure, origin.upper())
 
@@ -254,9 +261,19 @@ def _watermark(figure: Figure, word: str) -> None:
     ).set_zorder(50)
 
 
-def whiskers(ax: Axes, x: float, y: float, *, low: float, high: float, color: str, horizontal: bool = True) -> None:
-    """The 95 % interval from ``low`` to ``high`` through a point, in the point's own colour."""
+def whiskers(
+    ax: Axes,
+    x: float,
+    y: float,
+    *,
+    low: float,
+    high: float,
+    color: str,
+    horizontal: bool = True,
+    gid: str | None = None,
+) -> None:
+    """The 95 % interval from ``low`` to ``high`` through a point, in the point's own colour and under its name."""
     if not low <= high:  # also false for NaN: a missing interval is not drawn
         return
     along = ([low, high], [y, y]) if horizontal else ([x, x], [low, high])
-    ax.plot(*along, color=color, linewidth=1.6, solid_capstyle="butt", zorder=3)
+    ax.plot(*along, color=color, linewidth=1.6, solid_capstyle="butt", zorder=3, gid=gid)

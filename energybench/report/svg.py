@@ -30,7 +30,8 @@ def mark(row_id: str, tip: str = "") -> str | None:
     Returns:
         What to pass as ``gid``; None, which matplotlib takes for no name, where there is nothing to say.
     """
-    return (row_id + (f"?{quote(tip)}" if tip else "")) or None
+    told = "".join(c for c in tip if c.isprintable() or c == "\n")  # XML has no words for the others
+    return (row_id + (f"?{quote(told)}" if told else "")) or None
 
 
 def linked(document: str) -> str:
