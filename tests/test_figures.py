@@ -221,12 +221,32 @@ def test_the_waterline_shows_eta_and_its_areas_are_the_attainable_time() -> None
     costs = [(8e11, 4e9), (1e11, 1e10), (1e11, 5e8)]
     operators = [OperatorCost("conv2d", "conv_dense", int(n / 2), int(q), 0, "float32") for n, q in costs]
     figure = waterline_figure({"V2": waterline(operators, machine)}, Palette.of(["V2"]))
-    assert "ETA 0.53 · ETA_roof 0.69" in texts(figure)
+    assert "attainable 19.0 ms · ETA 0.53 · ETA_roof 0.69 · ρ 100 FLOP/byte" in texts(figure)
     ax = figure.axes[0]
     top = ax.get_ylim()[1]
     assert top > 10, "the tallest bar, mu / tau = 10, fits in"
     area = sum(p.get_width() * p.get_height() for p in ax.patches if isinstance(p, Rectangle))
     assert area == pytest.approx(19)
+
+
+def test_waterlines_share_height_and_unit_and_a_bar_that_is_cut_says_how_tall_it_is() -> None:
+    operators = [OperatorCost("conv2d", "conv_dense", int(n / 2), int(q), 0, "float32", path=path)
+                 for n, q, path in [(1e12, 1e9, "body"), (2e9, 4e9, "head")]]  # fmt: skip
+    one = waterline(operators, v2_machine(), [20e-3, 5e-3], wall_s=25e-3)
+    other = waterline([dataclasses.replace(op, macs=op.macs // 1000) for op in operators[:1]], v2_machine())
+    figure = waterline_figure({"one": one, "other": other}, Palette.of(["one", "other"]))
+    assert len({ax.get_ylim() for ax in figure.axes}) == 1
+    assert all("(ms), own reach" in ax.get_xlabel() for ax in figure.axes[-1:])
+    # head: 4 ms of memory over 0.02 ms of arithmetic; 10.02 of 14 ms attainable, 14 of 25 ms in kernels that fill it
+    assert "head 200×" in texts(figure)
+    assert "C 0.40 = attainable 0.72 × kernels 0.56 × busy 1.0" in texts(figure)
+
+
+def test_a_waterline_without_operator_times_says_so_and_draws_no_measured_level() -> None:
+    operators = [OperatorCost("conv2d", "conv_dense", 10**12, 10**9, 0, "float32") for _ in range(2)]
+    figure = waterline_figure({"a": waterline(operators, v2_machine(), wall_s=80e-3)}, Palette.of(["a"]))
+    assert any("operators were not timed" in text for text in texts(figure))
+    assert "lost in the kernel" not in texts(figure)
 
 
 def test_the_group_size_figure_marks_the_measured_least_and_every_model() -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from energybench.analysis.waterline import form_a, form_b, waterline
+from energybench.analysis.waterline import waterline
+from energybench.analysis.waterline_shapes import condensed, form_a, form_b
 from energybench.cost import OperatorCost, conv2d_cost
 from energybench.machine import load_machine
 from energybench.report.figures_waterline import recurring
@@ -229,3 +230,35 @@ def test_an_operator_that_recurs_is_one_bar_with_all_its_runs():
     merged = list(recurring([A, B, A, C, A], [1.0, 2.0, 3.0, None, 4.0]))
     assert merged == [(A, 3, 8.0), (B, 1, 2.0), (C, 1, None)]
     assert list(recurring([A, A], [1.0, None])) == [(A, 2, None)]
+
+
+def test_small_operators_stand_together_by_family_and_no_sum_changes():
+    blocks = []
+    for stage, flops in ((0, 4e10), (1, 4e12)):
+        for block in range(6):
+            depthwise = OperatorCost(
+                "conv2d", "conv_depthwise", 10**8, 10**9, 0, "float16", path=f"stages.{stage}.{block}.dw"
+            )
+            blocks += [depthwise, operator(flops, 1e9, f"stages.{stage}.{block}.expand")]
+    relu = OperatorCost("relu", "elementwise", 0, 10**9, 10**9)
+    line = waterline([*blocks, relu, relu], MACHINE, [0.1] * 26, wall_s=3.0)
+    few = condensed(line)
+    # 6 x 0.4 ms of 242.4 ms are 0.99 %: too small even as a stage, so they stand at the end
+    assert [bar.label for bar in few.bars][:6] == [f"stages.1.{block}.expand" for block in range(6)]
+    assert [bar.label for bar in few.bars][6:] == ["12 small depthwise", "6 small dense"]
+    assert [bar.label for bar in few.apart] == ["2 without MACs"]
+    for name in ("tau_s", "mu_s", "attainable_s", "measured_s", "eta", "eta_roof", "quality", "busy", "efficiency"):
+        assert getattr(few, name) == pytest.approx(getattr(line, name))
+
+
+def test_small_operators_that_fill_a_stage_stand_in_their_place():
+    thin = [operator(1e10, 1e6, f"stages.0.{block}.expand") for block in range(40)]
+    line = waterline([*thin, *(operator(1e12, 1e9, f"stages.1.{block}") for block in range(4))], MACHINE)
+    assert [bar.label for bar in condensed(line).bars] == [
+        "40 small dense in stages.0", *(f"stages.1.{block}" for block in range(4)),
+    ]  # fmt: skip
+
+
+def test_a_few_operators_are_never_put_together():
+    line = waterline([operator(1e13, 1e9), *(operator(1e9, 1e9) for _ in range(5))], MACHINE)
+    assert condensed(line).bars == line.bars

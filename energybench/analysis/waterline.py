@@ -10,8 +10,8 @@ sum. With tau = FLOPs / peak, mu = bytes / bandwidth and t* = max(tau, mu) of ea
                                        = attainable x kernel quality x busy fraction
 
 Source: A. Lavin, "On the Efficiency of Convolutional Neural Networks", arXiv 2404.03617, for extending the roofline to
-a sequence. The definitions follow from the arithmetic; both drawings are ours, and neither is claimed to be the paper's
-figure. The twin in joules is ``energy_waterline``.
+a sequence. The definitions follow from the arithmetic. Its drawings are ``waterline_shapes``, its twin in joules is
+``energy_waterline``.
 """
 
 from __future__ import annotations
@@ -25,14 +25,18 @@ from energybench.cost import OperatorCost
 from energybench.machine import (
     Machine,
     arithmetic_latency_s,
+    attainable_latency_s,
     memory_latency_s,
     peak_for,
 )
 
+BUSY_AT_MOST = 1.02
+"""Busy fraction up to which the operators, timed apart, agree with the sequence they are of. Ours."""
+
 
 @dataclass(frozen=True)
 class Bar:
-    """One operator of the sequence.
+    """One operator of the sequence, or several small ones together (``waterline_shapes.condensed``).
 
     Attributes:
         index: place in execution order, from 0.
@@ -43,7 +47,9 @@ class Bar:
         balance: machine balance for its data type in FLOP/byte, None without FLOPs.
         tau_s: arithmetic at peak.
         mu_s: memory at full bandwidth.
+        attainable_s: roofline time of this operator alone; of several together, the sum of theirs.
         measured_s: measured seconds per iteration, None where not measured.
+        operators: how many operators the bar stands for.
     """
 
     index: int
@@ -54,17 +60,14 @@ class Bar:
     balance: float | None
     tau_s: float
     mu_s: float
+    attainable_s: float
     measured_s: float | None
+    operators: int = 1
 
     @property
     def intensity(self) -> float:
         """Operational intensity in FLOP/byte; inf where nothing is moved."""
         return self.flops / self.bytes if self.bytes else math.inf
-
-    @property
-    def attainable_s(self) -> float:
-        """Roofline time of this operator alone."""
-        return max(self.tau_s, self.mu_s)
 
     @property
     def eta(self) -> float:
@@ -151,27 +154,6 @@ class Waterline:
         return self.bars + self.apart
 
 
-@dataclass(frozen=True)
-class BarShape:
-    """One bar as it is drawn.
-
-    Attributes:
-        bar: the operator.
-        left: left edge.
-        width: width, in the unit of ``left``.
-        height: of the bar without measurement.
-        level: the waterline over this bar.
-        measured_height: of the measured bar, None where not measured.
-    """
-
-    bar: Bar
-    left: float
-    width: float
-    height: float
-    level: float
-    measured_height: float | None
-
-
 def waterline(
     operators: Sequence[OperatorCost],
     machine: Machine,
@@ -205,47 +187,12 @@ def waterline(
         if bar.measured_s
         for cause in likely_causes([operators[bar.index]], machine, bar.measured_s)[:1]
     ]
-    if line.busy is not None and line.busy > 1:
+    if line.busy is not None and line.busy > BUSY_AT_MOST:
         warnings.append(
             f"busy fraction {line.busy:.2f} above 1: the operators were measured slower (profiled, or overlapping) "
             "than the sequence"
         )
     return Waterline(bars=line.bars, apart=line.apart, wall_s=wall_s, warnings=tuple(warnings))
-
-
-def form_a(line: Waterline) -> tuple[BarShape, ...]:
-    """Intensity bars: which operators are bound by memory?
-
-    Width is the share of the FLOPs, height the intensity (draw it on a log axis), level the machine balance; the
-    measured bar is efficiency x balance, to be compared with min(intensity, balance). Operators without FLOPs have no
-    place in it.
-    """
-    total = sum(bar.flops for bar in line.bars)
-    shapes: list[BarShape] = []
-    left = 0.0
-    for bar in line.bars:
-        width, level = bar.flops / total, bar.balance or 0.0
-        measured = None if bar.efficiency is None else bar.efficiency * level
-        shapes.append(BarShape(bar, left, width, bar.intensity, level, measured))
-        left += width
-    return tuple(shapes)
-
-
-def form_b(line: Waterline) -> tuple[BarShape, ...]:
-    """Time bars, whose areas are seconds: how much time does memory cost?
-
-    Width is tau, height mu / tau, level 1: the area of max(height, 1) x width is the attainable time, what is above
-    the level is lost to memory, and the measured bar's area is the measured time. Operators without FLOPs follow on
-    the right as blocks mu wide and 1 high.
-    """
-    shapes: list[BarShape] = []
-    left = 0.0
-    for bar in line.bars + line.apart:
-        width = bar.tau_s or bar.mu_s
-        measured = bar.measured_s / width if bar.measured_s is not None and width else None
-        shapes.append(BarShape(bar, left, width, bar.mu_s / width if width else 0.0, 1.0, measured))
-        left += width
-    return tuple(shapes)
 
 
 def _bar(index: int, op: OperatorCost, machine: Machine, measured_s: float | None) -> Bar:
@@ -258,5 +205,6 @@ def _bar(index: int, op: OperatorCost, machine: Machine, measured_s: float | Non
         balance=peak_for(machine, op.dtype) / machine.bandwidth_bytes_per_s if op.flops else None,
         tau_s=arithmetic_latency_s(op, machine),
         mu_s=memory_latency_s(op, machine),
+        attainable_s=attainable_latency_s(op, machine),
         measured_s=measured_s,
     )

@@ -126,9 +126,10 @@ def waterline() -> str:
     """For ``waterline_figure``; the efficiencies of each variant stand over its panel."""
     return (
         "Areas are time. Width is arithmetic at peak, the waterline is at 1; what stands above it (paler) is lost to "
-        "memory, and up to the measured line (grey) to the kernel. ETA is the attainable efficiency of the sequence, "
-        "ETA_roof what one roofline on the totals would promise (never less), C the efficiency that was reached. "
-        "Bars too tall for a panel run off its top."
+        "memory, and up to the measured line (light grey) to the kernel; where that line lies above the panel it is "
+        "not drawn, and a bar that is itself taller says how tall. Operators below 1 % of the arithmetic stand "
+        "together by family. ETA is the attainable efficiency of the sequence, ETA_roof what one roofline on the "
+        "totals would promise (never less), ρ the machine balance, C the efficiency that was reached."
     )
 
 

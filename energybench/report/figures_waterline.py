@@ -1,43 +1,64 @@
 """Where do the seconds of a sequence of operators go? Waterlines (form B): bars whose areas are time.
 
 Width is arithmetic time at peak, the level 1 is the waterline: what a bar shows above it is time lost to memory, and
-what the measurement adds on top is time lost in the kernel.
+what the measurement adds on top is time lost in the kernel. All panels have one height and one unit; a bar that is
+taller is cut, and says how tall it is.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import MaxNLocator
 
-from energybench.analysis.waterline import BarShape, Waterline, form_b, waterline
+from energybench.analysis.waterline import Waterline, waterline
+from energybench.analysis.waterline_shapes import BarShape, condensed, form_b
 from energybench.cost import OperatorCost
 from energybench.machine import Machine
+from energybench.report.bar_names import name_bars
 from energybench.report.operators import repeated, workflows
-from energybench.report.panels import grid, label, legend_below
-from energybench.report.quantities import Scale, digits, scale_for
+from energybench.report.panels import grid, legend_below
+from energybench.report.quantities import Scale, digits, quantity, scale_for
 from energybench.report.style import APART, GRID, INK, MUTED, PAPER, WATER, Palette, plain, styled, title
 
-PANELS_AT_MOST = 9
-CALM_SHARE = 0.92
-MANY_CALM_SHARE = 0.65
-"""Share of the time a panel's height must show, and the same with many thin bars; the few beyond it are cut."""
-MANY = 25
+PANELS_AT_MOST = 10
+WIDE_AT_MOST = 3
+"""So many panels are as wide as the page; more stand two beside each other."""
+CALM_SHARE = 0.8
+"""Share of every panel's attainable time that stands in it uncut."""
+LOWEST_TOP, HIGHEST_TOP = 4.0, 12.0
+"""Heights between which the panels end: a memory-bound bar far beyond would press all others flat."""
 PALE = 0.42
-LABEL_SHARE = 0.45
-"""Share of a panel's width that the words over operators without MACs take."""
-SAME_ARITHMETIC = 0.01
-"""Variants whose arithmetic differs by less than this are drawn to one scale."""
+SAME_REACH = 4.0
+"""Panels share their reach to the right where the widest is at most so many times the narrowest."""
+GAP = 0.03
+"""Of a panel's reach, before the operators without multiply-accumulates."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What every panel shows: heights up to ``top``, seconds in ``scale``, and how far each reaches to the right."""
+
+    top: float
+    scale: Scale
+    reach_s: tuple[float, ...]
+
+    @property
+    def shared(self) -> bool:
+        """Whether widths of different panels can be compared."""
+        return len(set(self.reach_s)) == 1
 
 
 @styled
 def waterline_figure(
-    lines: dict[str, Waterline], palette: Palette, *, subtitle: str = "", origin: str = "measured"
+    lines: Mapping[str, Waterline], palette: Palette, *, subtitle: str = "", origin: str = "measured"
 ) -> Figure:
     """One waterline a variant.
 
@@ -50,21 +71,22 @@ def waterline_figure(
     Raises:
         ValueError: no variant has an operator.
     """
-    shown = {name: line for name, line in lines.items() if line.bars or line.apart}
+    shown = [(name, condensed(line)) for name, line in lines.items() if line.attainable_s][:PANELS_AT_MOST]
     if not shown:
         raise ValueError("no variant has an operator whose time could be drawn")
-    names = list(shown)[:PANELS_AT_MOST]
-    across = 1 if len(names) == 1 else 2 if len(names) in (2, 4) else 3
-    down = math.ceil(len(names) / across)
-    figure, axes = grid(down, across, height_in=0.95 + max(2.2 * down, 3.0))
-    frames = _frames([shown[name] for name in names])
-    for number, (ax, name, frame) in enumerate(zip(axes, names, frames, strict=False)):
-        _panel(ax, shown[name], name, palette, frame)
+    across = 1 if len(shown) <= WIDE_AT_MOST else 2
+    down = math.ceil(len(shown) / across)
+    figure, axes = grid(down, across, height_in=1.25 + 1.95 * down)
+    frame = frame_of([line for _, line in shown])
+    for number, (ax, (name, line)) in enumerate(zip(axes, shown, strict=False)):
+        _panel(ax, line, name, palette, frame, number)
         if number % across == 0:
-            ax.set_ylabel("time / arithmetic time")
-    for ax in axes[len(names) :]:
+            ax.set_ylabel("time / arithmetic time", size=8)
+        if number >= len(shown) - across:
+            ax.set_xlabel(f"arithmetic time at peak ({frame.scale.unit})" + ("" if frame.shared else ", own reach"))
+    for ax in axes[len(shown) :]:
         ax.remove()
-    _legend(figure, [shown[name] for name in names])
+    legend_below(figure, _handles([line for _, line in shown]), most=3)
     title(figure, "Waterline: arithmetic, memory, kernel", subtitle=subtitle, origin=origin)
     return figure
 
@@ -104,97 +126,107 @@ def recurring(
         yield op, len(times), sum(known) if len(known) == len(times) else None
 
 
-class _Frame(NamedTuple):
-    """What a panel shows: seconds to the right, and heights up to ``top``."""
-
-    width_s: float
-    top: float
-
-
-def _frames(lines: Sequence[Waterline]) -> list[_Frame]:
-    """A frame a panel; one for all where all do the same arithmetic, so that their areas can be compared."""
-    shapes = [form_b(line) for line in lines]
-    frames = [_Frame(sum(s.width for s in one), _height(one)) for one in shapes]
-    least_s, most_s = min(line.tau_s for line in lines), max(line.tau_s for line in lines)
-    if least_s < (1 - SAME_ARITHMETIC) * most_s:
-        return frames
-    widest = _Frame(max(f.width_s for f in frames), max(f.top for f in frames))
-    return [widest] * len(frames)
+def frame_of(lines: Sequence[Waterline]) -> Frame:
+    """One height and one unit for all panels, and one reach unless the narrowest would be a sliver of the widest."""
+    reach_s = [(line.tau_s + line.apart_s) * (1 + (GAP if line.bars and line.apart else 0)) for line in lines]
+    if max(reach_s) <= SAME_REACH * min(reach_s):
+        reach_s = [max(reach_s)] * len(reach_s)
+    top = min(HIGHEST_TOP, max(LOWEST_TOP, 1.2 * max(map(_calm_height, lines))))
+    return Frame(top, scale_for(reach_s, "s"), tuple(reach_s))
 
 
-def _panel(ax: Axes, line: Waterline, name: str, palette: Palette, frame: _Frame) -> None:
-    shapes = form_b(line)
-    scale = scale_for([frame.width_s], "s")
-    top = frame.top
-    thin = len(shapes) > MANY
-    gap = 0.03 * frame.width_s if line.bars and line.apart else 0.0
-    ax.set_xlim(0, frame.width_s * 1.05 * scale.factor)
-    ax.set_ylim(0, top)
-    for shape in shapes:
+def _calm_height(line: Waterline) -> float:
+    """The height under which most of the attainable time of the operators with multiply-accumulates lies."""
+    wanted_s = CALM_SHARE * sum(bar.attainable_s for bar in line.bars)
+    for bar in sorted(line.bars, key=lambda bar: bar.attainable_s / bar.tau_s):
+        height = bar.attainable_s / bar.tau_s
+        if sum(min(height * other.tau_s, other.attainable_s) for other in line.bars) >= wanted_s:
+            return height
+    return 1.0
+
+
+def _panel(ax: Axes, line: Waterline, name: str, palette: Palette, frame: Frame, number: int) -> None:
+    scale, reach_s = frame.scale, frame.reach_s[number]
+    ax.set_xlim(0, 1.01 * reach_s * scale.factor)
+    ax.set_ylim(0, frame.top)
+    drawn: list[tuple[BarShape, float, float]] = []
+    for place, shape in enumerate(form_b(line)):
         apart = not shape.bar.flops
-        left = (shape.left + (gap if apart else 0.0)) * scale.factor
-        _bar(ax, shape, left, shape.width * scale.factor, top, APART if apart else palette.color(name), thin=thin)
+        left = (shape.left + (GAP * reach_s if apart and line.bars else 0.0)) * scale.factor
+        width = shape.width * scale.factor
+        _bar(ax, shape, left, width, APART if apart else palette.color(name), f"operator-{number}-{place}")
+        drawn.append((shape, left, width))
     ax.axhline(1, color=WATER, linewidth=1.6, zorder=5)
-    ax.grid(visible=False, axis="x")
-    ax.set_title(plain(name, 30), color=palette.text(name), pad=15)
-    ax.set_xlabel(f"arithmetic time at peak ({scale.unit})")
-    ax.text(0.0, 1.02, _efficiencies(line), transform=ax.transAxes, va="bottom", size=7.5, color=MUTED)
-    if line.apart:
-        _mark_apart(ax, line, gap, scale, top)
+    ax.grid(visible=False)
+    ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    name_bars(ax, drawn)
+    ax.set_title(plain(name, 30), color=palette.text(name), pad=25)
+    measured_s = line.wall_s or line.measured_s
+    if measured_s:
+        ax.set_title(f"measured {quantity(measured_s, 's')}", loc="right", color=MUTED, size=8, weight="normal", pad=25)
+    ax.text(0.0, 1.03, "\n".join(efficiencies(line)), transform=ax.transAxes, va="bottom", size=7.5, color=MUTED)
 
 
-def _bar(ax: Axes, shape: BarShape, left: float, width: float, top: float, color: str, *, thin: bool) -> None:
-    """Arithmetic up to the waterline, memory above it, the kernel's own loss above both."""
-    border = 0.0 if thin else 0.5
-    attainable, measured = max(shape.height, 1.0), shape.measured_height
-    layers = [(0.0, 1.0, color, 1.0), (1.0, shape.height, color, PALE), (attainable, measured or 0.0, GRID, 1.0)]
-    for bottom, reach, fill, alpha in layers:
+def _bar(ax: Axes, shape: BarShape, left: float, width: float, color: str, gid: str) -> None:
+    """Arithmetic up to the waterline, memory above it, the kernel's own loss above both, as far as the panel goes."""
+    top = ax.get_ylim()[1]
+    attainable, measured = shape.bar.attainable_s / (shape.width or 1.0), shape.measured_height
+    thin = width < 0.006 * ax.get_xlim()[1]
+    layers = [
+        (0.0, 1.0, color, 1.0),
+        (1.0, attainable, color, PALE),
+        (max(attainable, 1.0), measured or 0.0, GRID, 1.0),
+    ]
+    for number, (bottom, reach, fill, alpha) in enumerate(layers):
         height = min(reach, top) - bottom
         if height > 0:
             ax.add_patch(
-                Rectangle((left, bottom), width, height, facecolor=fill, alpha=alpha, edgecolor=PAPER, linewidth=border)
-            )
-    if measured is not None:
-        ax.plot([left, left + width], [min(measured, top)] * 2, color=INK, linewidth=1.0, zorder=4)
-    highest = max(shape.height, measured or 0.0)
-    if highest > top and width > 0.04 * ax.get_xlim()[1]:
-        label(ax, left + width / 2, top * 0.97, f"↑{digits(highest, 2)}", ha="center", va="top", size=7)
+                Rectangle((left, bottom), width, height, facecolor=fill, alpha=alpha, edgecolor=PAPER,
+                          linewidth=0.0 if thin else 0.5, gid=f"{gid}-{number}")
+            )  # fmt: skip
+    if measured is not None and measured <= top:
+        ax.plot([left, left + width], [measured] * 2, color=INK, linewidth=1.2, zorder=4)
+    if attainable > top:
+        _cut(ax, left, width)
 
 
-def _height(shapes: Sequence[BarShape]) -> float:
-    """Height in which most of the time of the operators with MACs fits, a little above the waterline at least."""
-    working = [s for s in shapes if s.bar.flops] or list(shapes)
-    share = MANY_CALM_SHARE if len(working) > MANY else CALM_SHARE
-    tops = sorted((max(s.height, s.measured_height or 0.0, 1.0), s.width) for s in working)
-    total = sum(height * width for height, width in tops)
-    below = 0.0
-    for height, width in tops:
-        below += height * width
-        if below >= share * total:
-            return max(1.6, 1.12 * height)
-    return 1.6
+def _cut(ax: Axes, left: float, width: float) -> None:
+    """Two strokes across a bar that is taller than the panel."""
+    top, half = ax.get_ylim()[1], max(width, 0.008 * ax.get_xlim()[1]) / 2
+    middle = left + width / 2
+    for at in (0.86, 0.90):
+        ax.plot([middle - half, middle + half], [(at - 0.015) * top, (at + 0.015) * top], color=PAPER, linewidth=1.6,
+                zorder=4, solid_capstyle="butt")  # fmt: skip
 
 
-def _efficiencies(line: Waterline) -> str:
-    parts = [f"ETA {digits(line.eta, 2)}", f"ETA_roof {digits(line.eta_roof, 2)}"]
-    if line.efficiency is not None:
-        parts.append(f"C {digits(line.efficiency, 2)}")
-    return " · ".join(parts)
+def efficiencies(line: Waterline) -> tuple[str, str]:
+    """Two lines over a panel: what could be attained, and what the reached efficiency is made of."""
+    balances = [bar.balance for bar in line.bars if bar.balance is not None]
+    low, high = (min(balances), max(balances)) if balances else (math.nan, math.nan)
+    rho = digits(low) if low == high else f"{digits(low)} to {digits(high)}"
+    attainable = " · ".join((
+        f"attainable {quantity(line.attainable_s, 's')}", f"ETA {digits(line.eta, 2)}",
+        f"ETA_roof {digits(line.eta_roof, 2)}", f"ρ {rho} FLOP/byte",
+    ))  # fmt: skip
+    if line.efficiency is None:
+        return attainable, "nothing was measured"
+    head = f"C {digits(line.efficiency, 2)} = attainable {digits(line.eta, 2)}"
+    if line.quality is None or line.busy is None:
+        rest = line.efficiency / line.eta if line.eta else 0.0
+        return attainable, f"{head} × rest {digits(rest, 2)}; operators were not timed (--operators times them)"
+    return attainable, f"{head} × kernels {digits(line.quality, 2)} × busy {digits(line.busy, 2)}"
 
 
-def _mark_apart(ax: Axes, line: Waterline, gap: float, scale: Scale, top: float) -> None:
-    left = (line.tau_s + gap) * scale.factor
-    width = sum(bar.mu_s for bar in line.apart) * scale.factor
-    room = ax.get_xlim()[1] - left
-    at, side = (left, "left") if width < LABEL_SHARE * ax.get_xlim()[1] < room else (left + width / 2, "center")
-    ax.text(at, min(1.05, top), "no MACs: memory time", ha=side, va="bottom", size=7, color=MUTED)
-
-
-def _legend(figure: Figure, lines: Sequence[Waterline]) -> None:
-    handles = [
-        Patch(facecolor=INK, alpha=0.75, label="full colour: arithmetic at peak"),
-        Patch(facecolor=INK, alpha=0.75 * PALE, label="pale: lost to memory, above the waterline at 1"),
+def _handles(lines: Sequence[Waterline]) -> list[Patch | Line2D]:
+    handles: list[Patch | Line2D] = [
+        Patch(facecolor=INK, alpha=0.75, label="arithmetic at peak"),
+        Patch(facecolor=INK, alpha=0.75 * PALE, label="lost to memory"),
     ]
     if any(bar.measured_s is not None for line in lines for bar in line.bars):
-        handles.append(Patch(facecolor=GRID, edgecolor=INK, label="grey: lost in the kernel, up to the measured line"))
-    legend_below(figure, handles)
+        handles += [
+            Patch(facecolor=GRID, edgecolor=MUTED, label="lost in the kernel"),
+            Line2D([], [], color=INK, linewidth=1.2, label="measured, where it is inside"),
+        ]
+    if any(line.apart for line in lines):
+        handles.append(Patch(facecolor=APART, label="operators without MACs: memory time"))
+    return [*handles, Line2D([], [], color=WATER, linewidth=1.6, label="waterline: intensity = ρ")]
