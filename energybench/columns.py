@@ -82,7 +82,12 @@ RESULTS: tuple[Column, ...] = (
     Column("energy_per_mac_j", "J per MAC", "energy_per_iteration_j / macs", "measured"),
     Column("inferences_per_j", "inferences per J", "1 / energy_per_inference_j", "measured"),
     Column("ideal_latency_s", "s per iteration", "flops / peak: what arithmetic alone would take", "modelled"),
-    Column("attainable_latency_s", "s per iteration", "sum over operators of max(arithmetic, memory) time", "modelled"),
+    Column(
+        "attainable_latency_s",
+        "s per iteration",
+        "sum over operators of max(arithmetic, memory, joules at the power limit) time",
+        "modelled",
+    ),
     Column("predicted_latency_s", "s per iteration", "attainable plus launches, from the machine sheet", "modelled"),
     Column("predicted_energy_per_inference_j", "J per inference", "operations + bytes + static x time", "modelled"),
     Column("efficiency", "", "ideal_latency_s / loop_latency_s (computational efficiency)", "measured"),

@@ -1,8 +1,8 @@
 """What can a machine do? Its peaks, bandwidths and unit energies, and what an operator takes on it at least.
 
 A machine sheet is a YAML file in which every number carries the place it comes from. Time is a roofline: arithmetic and
-memory overlap, so an operator takes the longer of the two. Energy is not: joules of operations, of bytes and of static
-power for as long as it takes all add up.
+memory overlap, so an operator takes the longer of the two, or as long as its joules take at the power limit. Energy is
+not: joules of operations, of bytes and of static power for as long as it takes all add up.
 
 Source: S. Williams, A. Waterman, D. Patterson, "Roofline", CACM 52(4), 2009, for the time; J. Choi, D. Bedard,
 R. Fowler, R. Vuduc, "A Roofline Model of Energy", IPDPS 2013, for the three-term energy.
@@ -248,9 +248,19 @@ def memory_latency_s(op: OperatorCost, machine: Machine) -> float:
     return op.bytes / machine.bandwidth_bytes_per_s
 
 
+def power_latency_s(op: OperatorCost, machine: Machine) -> float:
+    """Seconds for the operator's joules above static power at the board's power limit; 0 where energies are unknown.
+
+    Near the machine balance arithmetic and memory together want more than a board may draw, and it slows down.
+    """
+    if not machine.has_energy:
+        return 0.0
+    return operator_energy_j(op, machine, 0.0).total_j / (machine.tdp_w - machine.static_w)
+
+
 def attainable_latency_s(op: OperatorCost, machine: Machine) -> float:
-    """Seconds of the operator on the roofline: the longer of arithmetic and memory; no launch."""
-    return max(arithmetic_latency_s(op, machine), memory_latency_s(op, machine))
+    """Seconds of the operator on the roofline: the longest of arithmetic, memory and power limit; no launch."""
+    return max(arithmetic_latency_s(op, machine), memory_latency_s(op, machine), power_latency_s(op, machine))
 
 
 def operator_energy_j(op: OperatorCost, machine: Machine, latency_s: float) -> EnergySplit:
@@ -265,11 +275,7 @@ def predicted_latency_s(operators: Iterable[OperatorCost], machine: Machine) -> 
 
 
 def predicted_energy_j(operators: Iterable[OperatorCost], machine: Machine) -> EnergySplit:
-    """Joules of the operators one after another at their predicted latencies.
-
-    There is no power limit in it: where arithmetic and memory are both near their peaks the mean power may come out
-    above ``tdp_w``, and a real board lowers its clock instead.
-    """
+    """Joules of the operators one after another at their predicted latencies; mean power is never above ``tdp_w``."""
     parts = (operator_energy_j(op, machine, attainable_latency_s(op, machine) + machine.launch_s) for op in operators)
     return sum(parts, start=EnergySplit(0.0, 0.0, 0.0))
 

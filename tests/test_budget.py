@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -20,6 +21,7 @@ MACHINE = replace(
     j_per_flop={"float16": 2e-12},
     j_per_byte=1e-10,
     bandwidth_bytes_per_s=1e12,
+    tdp_w=math.inf,
     static_w=50.0,
 )
 

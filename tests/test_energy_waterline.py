@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ MACHINE = replace(
     peak_flops_per_s={"float16": 100e12},
     j_per_flop={"float16": 2e-12},
     bandwidth_bytes_per_s=1e12,
+    tdp_w=math.inf,
     j_per_byte=100e-12,
     static_w=100.0,
 )

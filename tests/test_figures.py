@@ -318,7 +318,9 @@ def test_thinning_keeps_the_ends_and_the_bound() -> None:
 
 
 def v2_machine() -> Machine:
-    return dataclasses.replace(MACHINE, peak_flops_per_s={"float32": 100e12}, bandwidth_bytes_per_s=1e12)
+    return dataclasses.replace(
+        MACHINE, peak_flops_per_s={"float32": 100e12}, bandwidth_bytes_per_s=1e12, tdp_w=math.inf
+    )
 
 
 def rgb(color: str) -> np.ndarray:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,9 +38,10 @@ ROUND = replace(
     bandwidth_bytes_per_s=1e12,
     j_per_byte=100e-12,
     static_w=100.0,
+    tdp_w=math.inf,
     launch_s=1e-6,
 )
-"""A machine of round numbers: 100 FLOP/byte in float16, 10 in float32."""
+"""A machine of round numbers: 100 FLOP/byte in float16, 10 in float32; no power limit."""
 
 
 def operator(macs: int, traffic: int, dtype: str = "float16") -> OperatorCost:
@@ -167,6 +169,13 @@ def test_the_longer_of_arithmetic_and_memory_decides_the_attainable_latency():
     # 1e12 FLOPs at 100e12/s take 10 ms; 4e9 bytes at 1e12/s take 4 ms, 4e10 take 40 ms
     assert attainable_latency_s(operator(500_000_000_000, 4_000_000_000), ROUND) == pytest.approx(10e-3)
     assert attainable_latency_s(operator(500_000_000_000, 40_000_000_000), ROUND) == pytest.approx(40e-3)
+
+
+def test_an_operator_takes_as_long_as_its_joules_take_at_the_power_limit():
+    # 1 J of operations and 1 J of bytes in 10 ms each are 200 W above static; a limit of 180 W leaves 80 W
+    op = operator(500_000_000_000, 10_000_000_000)
+    assert attainable_latency_s(op, replace(ROUND, tdp_w=180.0)) == pytest.approx(2 / 80)
+    assert attainable_latency_s(op, replace(ROUND, tdp_w=400.0)) == pytest.approx(10e-3)
 
 
 def test_energies_of_operations_bytes_and_static_power_add():

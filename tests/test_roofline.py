@@ -9,18 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from energybench.analysis.roofline import (
-    case_roofline,
+    classic_roof,
     energy_balance,
-    energy_point,
     energy_roof,
     l2_roof,
     likely_causes,
-    roofline_point,
+    power_roof,
     time_balance,
     time_roof,
 )
 from energybench.cost import OperatorCost, conv2d_cost, linear_cost
-from energybench.machine import load_machine
+from energybench.machine import attainable_latency_s, load_machine, operator_energy_j
 
 MACHINE = replace(
     load_machine("p100-pcie"),
@@ -30,51 +29,55 @@ MACHINE = replace(
     j_per_byte=100e-12,
     static_w=100.0,
     l2_bytes=4e6,
+    tdp_w=math.inf,
 )
-"""Balance 100 FLOP/byte in float16."""
+"""Balance 100 FLOP/byte in float16; no power limit."""
 
 
 def operator(flops: int, traffic: int, **fields) -> OperatorCost:
-    return OperatorCost("conv2d", fields.pop("family", "conv_grouped"), flops // 2, traffic, 0, "float16", **fields)
+    return OperatorCost(
+        fields.pop("name", "conv2d"), fields.pop("family", "conv_grouped"), flops // 2, traffic, 0, "float16", **fields
+    )
 
 
 @pytest.mark.parametrize(
-    ("flops", "traffic", "bound", "attainable_s", "rate"),
+    ("flops", "traffic", "attainable_s", "rate"),
     [  # kernels A and B of Lavin's worked example V2
-        (800_000_000_000, 4_000_000_000, "arithmetic", 8e-3, 100e12),
-        (100_000_000_000, 10_000_000_000, "memory", 10e-3, 10e12),
+        (800_000_000_000, 4_000_000_000, 8e-3, 100e12),
+        (100_000_000_000, 10_000_000_000, 10e-3, 10e12),
     ],
 )
-def test_a_point_lies_under_the_roof_that_binds_it(flops, traffic, bound, attainable_s, rate):
-    point = roofline_point(operator(flops, traffic), MACHINE)
-    assert point.bound == bound
-    assert point.attainable_s == pytest.approx(attainable_s)
-    assert point.attainable_flops_per_s == pytest.approx(rate)
-    assert time_roof(MACHINE, "float16", point.intensity) == pytest.approx(rate)
+def test_an_operator_is_attainable_at_the_roof_over_its_intensity(flops, traffic, attainable_s, rate):
+    op = operator(flops, traffic)
+    assert attainable_latency_s(op, MACHINE) == pytest.approx(attainable_s)
+    assert time_roof(MACHINE, "float16", op.flops / op.bytes) == pytest.approx(rate)
 
 
-def test_efficiency_is_ideal_over_measured_and_roof_share_attainable_over_measured():
-    point = roofline_point(operator(100_000_000_000, 10_000_000_000, path="features.3"), MACHINE, measured_s=20e-3)
-    assert point.label == "features.3"
-    assert point.efficiency == pytest.approx(0.05)  # 1 ms of arithmetic in 20 ms
-    assert point.roof_share == pytest.approx(0.5)
-    assert point.achieved_flops_per_s == pytest.approx(5e12)
-    assert point.causes == ()
+LIMITED = replace(MACHINE, tdp_w=300.0)
+"""200 W for operations and bytes: 100 W are those of all bandwidth, 200 W those of all arithmetic in float16."""
 
 
-def test_an_operator_without_macs_has_no_efficiency_but_a_share_of_the_roof():
-    point = roofline_point(OperatorCost("relu", "elementwise", 0, 500_000_000, 500_000_000), MACHINE, measured_s=2e-3)
-    assert point.efficiency is None
-    assert point.roof_share == pytest.approx(0.5)
-    assert point.intensity == 0
-    assert point.attainable_flops_per_s == 0
+def test_where_arithmetic_and_memory_want_more_than_the_power_limit_it_is_a_roof_of_its_own():
+    # 2 pJ + 100 pJ / I per FLOP at 200 W: 66.7e12 at the balance, where time alone would allow 100e12; 10e12 at I = 10
+    # would draw 120 W
+    assert power_roof(LIMITED, "float16", 100.0) == pytest.approx(200 / 3e-12)
+    assert time_roof(LIMITED, "float16", 100.0) == pytest.approx(200 / 3e-12)
+    assert (
+        time_roof(LIMITED, "float16", 10.0)
+        == pytest.approx(10e12)
+        == pytest.approx(classic_roof(LIMITED, "float16", 10.0))
+    )
+    unknown = replace(LIMITED, tdp_w=math.nan, static_w=math.nan, j_per_byte=math.nan, j_per_flop={"float16": math.nan})
+    assert time_roof(unknown, "float16", 100.0) == pytest.approx(100e12)
 
 
-def test_a_case_of_several_operators_is_attainable_in_the_sum_of_their_times_not_on_the_roof_of_the_sum():
-    operators = [operator(800_000_000_000, 4_000_000_000), operator(100_000_000_000, 10_000_000_000)]
-    point = case_roofline(operators, MACHINE, label="net")
-    assert point.attainable_s == pytest.approx(18e-3)
-    assert point.attainable_flops_per_s < time_roof(MACHINE, "float16", point.intensity)
+@settings(max_examples=50, deadline=None)
+@given(st.integers(2, 10**13), st.integers(1, 10**11))
+def test_an_operator_on_the_roof_never_draws_more_than_the_power_limit(flops: int, traffic: int):
+    op = operator(2 * flops, traffic)
+    latency_s = attainable_latency_s(op, LIMITED)
+    assert operator_energy_j(op, LIMITED, latency_s).total_j / latency_s <= 300 * (1 + 1e-9)
+    assert op.flops / latency_s == pytest.approx(float(time_roof(LIMITED, "float16", op.flops / op.bytes)))
 
 
 @pytest.mark.parametrize(
@@ -82,6 +85,11 @@ def test_a_case_of_several_operators_is_attainable_in_the_sum_of_their_times_not
     [
         # 3x3 dense in half its ideal 10 ms
         (operator(10**12, 10**9, family="conv_dense", kernel_size=3), 5e-3, "Winograd"),
+        # with stride 2 there is no Winograd, nor six times fewer multiplications
+        (operator(10**12, 10**9, family="conv_dense", kernel_size=3, stride=2), 5e-3, "wrong peak"),
+        (operator(10**12, 10**9, family="conv_dense", kernel_size=3), 10e-3 / 6, "wrong peak"),
+        # a causal kernel skips half of what is counted
+        (operator(10**12, 10**9, family="gemm", name="attention"), 6e-3, "causal attention"),
         # 8 % faster than peak: an H100 at 1980 instead of 1830 MHz
         (operator(10**12, 10**9), 10e-3 / 1.08, "boosted clock"),
         # three times the peak, no Winograd: the sheet is wrong
@@ -92,7 +100,7 @@ def test_a_case_of_several_operators_is_attainable_in_the_sum_of_their_times_not
     ],
 )
 def test_what_beats_the_roof_is_explained_by_its_likeliest_cause(op: OperatorCost, measured_s: float, first: str):
-    causes = roofline_point(op, MACHINE, measured_s).causes
+    causes = likely_causes([op], MACHINE, measured_s)
     assert causes[0].startswith(first)
 
 
@@ -101,6 +109,20 @@ def test_float32_above_its_peak_is_suspected_of_tf32_where_the_machine_has_it():
     h200 = load_machine("h200")
     causes = likely_causes([gemm], h200, measured_s=gemm.flops / (2 * 66.9e12))
     assert any("TF32" in cause for cause in causes)
+
+
+def test_a_cause_names_the_clock_and_the_sizes_where_they_are_known():
+    boosted = likely_causes([operator(10**12, 10**9)], MACHINE, 10e-3 / 1.08, sm_clock_hz=1.98e9)
+    assert "ran at 1.98 GHz" in boosted[0]
+    resident = likely_causes([operator(10**6, 30_000_000)], MACHINE, 20e-6)
+    assert "28.6 MiB and 3.81 MiB of cache" in resident[0]  # 30e6 and 4e6 bytes over 2^20
+
+
+def test_what_only_the_power_limit_forbids_puts_the_unit_energies_in_doubt():
+    op = operator(10**12, 10**10)  # 10 ms of each; 3 J at 200 W take 15 ms
+    assert likely_causes([op], LIMITED, 12e-3) == (
+        "power limit: the sheet's unit energies are too high, or the board may draw more than its sheet says",
+    )
 
 
 def test_nothing_is_explained_where_nothing_is_odd():
@@ -147,20 +169,13 @@ def test_the_energy_roof_is_the_sum_of_three_layers():
 @given(st.integers(2, 10**13), st.integers(1, 10**11))
 def test_an_operator_lies_on_the_energy_roof_at_its_intensity(flops: int, traffic: int):
     op = operator(2 * flops, traffic)
-    point = energy_point([op], MACHINE, label="op")
-    roof = energy_roof(MACHINE, "float16", [point.intensity])
-    assert point.modelled.total_j == pytest.approx(op.flops * roof.total_j_per_flop[0])
-
-
-def test_energy_efficiency_is_modelled_over_measured_joules():
-    op = operator(10**12, 10**10)  # 2 J + 1 J + 100 W x 10 ms
-    assert energy_point([op], MACHINE, measured_j=8.0, label="op").efficiency == pytest.approx(0.5)
-    assert energy_point([op], MACHINE, label="op").efficiency is None
+    modelled = operator_energy_j(op, LIMITED, attainable_latency_s(op, LIMITED))
+    roof = energy_roof(LIMITED, "float16", [op.flops / op.bytes])
+    assert modelled.total_j == pytest.approx(op.flops * roof.total_j_per_flop[0])
 
 
 def test_operational_intensity_of_a_grouped_convolution_is_that_of_spio():
     # spio's own test vector: n=16, 32x64, c=128, 3x3, G=8 gives 301,989,888 MACs, 16,795,648 bytes, 35.96049 op/byte
     op = conv2d_cost(N=16, C=128, H=32, W=64, K=128, R=3, S=3, groups=16, padding=1, dtype="float16")
-    point = roofline_point(op, MACHINE)
-    assert (op.macs, point.bytes) == (301_989_888, 16_795_648)
-    assert point.intensity == pytest.approx(35.96049, abs=5e-6)
+    assert (op.macs, op.bytes) == (301_989_888, 16_795_648)
+    assert op.flops / op.bytes == pytest.approx(35.96049, abs=5e-6)

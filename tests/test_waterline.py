@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -17,9 +18,10 @@ MACHINE = replace(
     peak_flops_per_s={"float16": 100e12},
     j_per_flop={"float16": 2e-12},
     bandwidth_bytes_per_s=1e12,
+    tdp_w=math.inf,
     l2_bytes=None,
 )
-"""R = 100e12 op/s, BW = 1e12 B/s, rho = 100 op/B: the machine of the worked examples V2 and V3."""
+"""R = 100e12 op/s, BW = 1e12 B/s, rho = 100 op/B: the machine of the worked examples V2 and V3; no power limit."""
 
 
 def operator(flops: float, traffic: float, path: str = "") -> OperatorCost:
@@ -182,6 +184,24 @@ def test_measurements_that_contradict_the_constants_are_named():
     line = waterline(V2, MACHINE, [8e-3, 5e-3, 2e-3], wall_s=12e-3)
     assert any(w.startswith("B beats the roofline (2.00 x)") for w in line.warnings)
     assert any("busy fraction 1.25 above 1" in w for w in line.warnings)
+
+
+def test_operators_that_beat_their_roofline_for_one_reason_are_told_together():
+    line = waterline([*V2, V2[1]], MACHINE, [9e-3, 5e-3, 2e-3, 4e-3])
+    assert [w.split(":")[0] for w in line.warnings] == [
+        "2 operators beat the roofline, most of all B (2.50 x)",
+    ]  # fmt: skip
+
+
+def test_the_power_limit_lowers_what_is_attainable_and_what_one_roofline_promises():
+    # 200 W for 2 pJ a FLOP and 100 pJ a byte: A 1.6 + 0.4 J in 10 ms, B 0.2 + 1 J in 6 ms, C 0.2 + 0.05 J in 1.25 ms
+    limited = replace(MACHINE, tdp_w=300.0, static_w=100.0, j_per_byte=100e-12)
+    line = waterline(V2, limited)
+    assert [bar.power_s for bar in line.bars] == pytest.approx([10e-3, 6e-3, 1.25e-3])
+    assert line.attainable_s == pytest.approx(10e-3 + 10e-3 + 1.25e-3)
+    assert line.eta_roof == pytest.approx(10 / 17.25)
+    assert line.power_limited
+    assert not waterline(V2, MACHINE).power_limited
 
 
 def test_as_many_times_as_operators_are_wanted():

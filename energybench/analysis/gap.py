@@ -135,11 +135,6 @@ def energy_gap(
     return EnergyGap(ideal_j / batch, energy_j / batch)
 
 
-def iso_efficiency_shift(efficiency: float) -> float:
-    """Decades by which the ideal curve moves right to become the curve of one efficiency: 1 decade for 10 %."""
-    return -math.log10(efficiency)
-
-
 def _efficiency(ideal: float, actual: float) -> float | None:
     return ideal / actual if ideal > 0 and actual > 0 else None
 

@@ -2,22 +2,23 @@
 
 Operators run one after another, so one that is bound by arithmetic cannot lend its idle bandwidth to one that is bound
 by memory: the attainable time of a sequence is the sum of the operators' own roofline times, never the roofline of the
-sum. With tau = FLOPs / peak, mu = bytes / bandwidth and t* = max(tau, mu) of each operator:
+sum. With tau = FLOPs / peak, mu = bytes / bandwidth, pi = joules of both over the power the limit leaves for them, and
+t* = max(tau, mu, pi) of each operator:
 
     attainable efficiency     ETA      = sum(tau) / sum(t*)
-    roofline on the totals    ETA_roof = sum(tau) / max(sum(tau), sum(mu)) >= ETA
+    roofline on the totals    ETA_roof = sum(tau) / max(sum(tau), sum(mu), sum(pi)) >= ETA
     computational efficiency  C        = ETA x [sum(t*) / sum(t)] x [sum(t) / wall]
                                        = attainable x kernel quality x busy fraction
 
 Source: A. Lavin, "On the Efficiency of Convolutional Neural Networks", arXiv 2404.03617, for extending the roofline to
-a sequence. The definitions follow from the arithmetic. Its drawings are ``waterline_shapes``, its twin in joules is
-``energy_waterline``.
+a sequence; the power limit is ours. The definitions follow from the arithmetic. Its drawings are ``waterline_shapes``,
+its twin in joules is ``energy_waterline``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from energybench.analysis.roofline import likely_causes
@@ -28,6 +29,7 @@ from energybench.machine import (
     attainable_latency_s,
     memory_latency_s,
     peak_for,
+    power_latency_s,
 )
 
 BUSY_AT_MOST = 1.02
@@ -47,6 +49,7 @@ class Bar:
         balance: machine balance for its data type in FLOP/byte, None without FLOPs.
         tau_s: arithmetic at peak.
         mu_s: memory at full bandwidth.
+        power_s: joules of arithmetic and memory at the power limit; 0 where energies are unknown.
         attainable_s: roofline time of this operator alone; of several together, the sum of theirs.
         measured_s: measured seconds per iteration, None where not measured.
         operators: how many operators the bar stands for.
@@ -60,6 +63,7 @@ class Bar:
     balance: float | None
     tau_s: float
     mu_s: float
+    power_s: float
     attainable_s: float
     measured_s: float | None
     operators: int = 1
@@ -71,7 +75,7 @@ class Bar:
 
     @property
     def eta(self) -> float:
-        """Attainable efficiency: 1 above the waterline, intensity over balance below; 0 without FLOPs."""
+        """Attainable efficiency: 1 above the waterline, intensity over balance below, less at the power limit."""
         return self.tau_s / self.attainable_s if self.tau_s else 0.0
 
     @property
@@ -107,6 +111,16 @@ class Waterline:
         return sum(bar.mu_s for bar in self._all)
 
     @property
+    def power_s(self) -> float:
+        """All joules above static power at the power limit."""
+        return sum(bar.power_s for bar in self._all)
+
+    @property
+    def power_limited(self) -> bool:
+        """Whether the power limit decides the attainable time of any operator."""
+        return any(bar.operators == 1 and bar.power_s > max(bar.tau_s, bar.mu_s) for bar in self._all)
+
+    @property
     def apart_s(self) -> float:
         """Attainable seconds of the operators without multiply-accumulates."""
         return sum(bar.attainable_s for bar in self.apart)
@@ -131,7 +145,7 @@ class Waterline:
     @property
     def eta_roof(self) -> float:
         """What one roofline on the totals would promise."""
-        return self.tau_s / max(self.tau_s, self.mu_s) if self.tau_s else 0.0
+        return self.tau_s / max(self.tau_s, self.mu_s, self.power_s) if self.tau_s else 0.0
 
     @property
     def quality(self) -> float | None:
@@ -181,18 +195,29 @@ def waterline(
         wall_s=wall_s,
         warnings=(),
     )
-    warnings = [
-        f"{bar.label} beats the roofline ({bar.attainable_s / bar.measured_s:.2f} x): {cause}"
-        for bar in every
-        if bar.measured_s
-        for cause in likely_causes([operators[bar.index]], machine, bar.measured_s)[:1]
-    ]
+    warnings = list(_beaten(every, operators, machine))
     if line.busy is not None and line.busy > BUSY_AT_MOST:
         warnings.append(
             f"busy fraction {line.busy:.2f} above 1: the operators were measured slower (profiled, or overlapping) "
             "than the sequence"
         )
     return Waterline(bars=line.bars, apart=line.apart, wall_s=wall_s, warnings=tuple(warnings))
+
+
+def _beaten(bars: Sequence[Bar], operators: Sequence[OperatorCost], machine: Machine) -> Iterator[str]:
+    """Operators that beat their own roofline, those of one likely cause together."""
+    alike: dict[str, list[tuple[float, Bar, str]]] = {}
+    for bar in bars:
+        causes = likely_causes([operators[bar.index]], machine, bar.measured_s) if bar.measured_s else ()
+        if causes and bar.measured_s:
+            kind = causes[0].partition(":")[0]
+            alike.setdefault(kind, []).append((bar.attainable_s / bar.measured_s, bar, causes[0]))
+    for found in alike.values():
+        factor, bar, cause = max(found, key=lambda one: one[0])
+        if len(found) == 1:
+            yield f"{bar.label} beats the roofline ({factor:.2f} x): {cause}"
+        else:
+            yield f"{len(found)} operators beat the roofline, most of all {bar.label} ({factor:.2f} x): {cause}"
 
 
 def _bar(index: int, op: OperatorCost, machine: Machine, measured_s: float | None) -> Bar:
@@ -205,6 +230,7 @@ def _bar(index: int, op: OperatorCost, machine: Machine, measured_s: float | Non
         balance=peak_for(machine, op.dtype) / machine.bandwidth_bytes_per_s if op.flops else None,
         tau_s=arithmetic_latency_s(op, machine),
         mu_s=memory_latency_s(op, machine),
+        power_s=power_latency_s(op, machine),
         attainable_s=attainable_latency_s(op, machine),
         measured_s=measured_s,
     )

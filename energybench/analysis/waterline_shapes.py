@@ -65,8 +65,9 @@ def form_a(line: Waterline) -> tuple[BarShape, ...]:
 def form_b(line: Waterline) -> tuple[BarShape, ...]:
     """Time bars, whose areas are seconds: how much time does memory cost?
 
-    Width is tau, height mu / tau, level 1: the area of max(height, 1) x width is the attainable time, what is above
-    the level is lost to memory, and the measured bar's area is the measured time. Operators without FLOPs follow on
+    Width is tau, height mu / tau, level 1: the area of max(height, 1) x width is the attainable time (where the
+    power limit does not decide it), what is above the level is lost to memory, and the measured bar's area is the
+    measured time. Operators without FLOPs follow on
     the right as blocks mu wide and 1 high.
     """
     shapes: list[BarShape] = []
@@ -130,6 +131,7 @@ def _sum(bars: Sequence[Bar], label: str) -> Bar:
         bytes=sum(bar.bytes for bar in bars),
         tau_s=sum(bar.tau_s for bar in bars),
         mu_s=sum(bar.mu_s for bar in bars),
+        power_s=sum(bar.power_s for bar in bars),
         attainable_s=sum(bar.attainable_s for bar in bars),
         measured_s=sum(known) if len(known) == len(times) else None,
         operators=sum(bar.operators for bar in bars),

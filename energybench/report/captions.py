@@ -86,7 +86,8 @@ def roofline(summary: Summary) -> str:
     """For ``roofline_figure``."""
     return (
         "Each point is a case: arithmetic per byte that must be moved, against the rate that was sustained. Left of "
-        "the balance memory is the bound, right of it arithmetic; the distance to the roof is what the kernel leaves."
+        "the balance memory is the bound, right of it arithmetic; the distance to the roof is what the kernel leaves. "
+        "Where both together want more power than the board may draw, its power limit is the roof (red)."
         + _cache_roof(summary)
         + no_energy(summary)
     )
@@ -107,7 +108,8 @@ def energy_roofline() -> str:
     """For ``energy_roofline_figure``."""
     return (
         "The same in joules. Energies of operations, bytes and static power add, so the roof has no corner; at the "
-        "energy balance operations and bytes cost the same. The roof is modelled from the machine sheet."
+        "energy balance operations and bytes cost the same, at the time balance they take equally long. The roof is "
+        "modelled from the machine sheet; where the board's power limit decides the rate, it is red."
     )
 
 

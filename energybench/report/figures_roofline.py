@@ -14,18 +14,28 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from energybench.analysis.roofline import case_roofline, energy_balance, energy_roof, l2_roof, time_balance, time_roof
+from energybench.analysis.roofline import (
+    classic_roof,
+    energy_balance,
+    energy_roof,
+    l2_roof,
+    power_roof,
+    time_balance,
+    time_roof,
+)
 from energybench.cost import OperatorCost
 from energybench.machine import Machine
 from energybench.report.operators import operators_by_case
 from energybench.report.panels import grid, label, legend_below, log_axis
 from energybench.report.quantities import quantity
-from energybench.report.style import INK, MUTED, PAPER, Palette, plain, styled, title
+from energybench.report.style import INK, MUTED, PAPER, WARN, Palette, plain, styled, title
 
 PANELS_AT_MOST = 3
 CASES_AT_MOST = 600
 VARIANTS_NAMED = 30
 NAME_AT_MOST = 20
+TOUCHING = 0.01
+"""A power limit that takes less than this off the roof is not drawn."""
 VISIBLE = 1.04
 """An interval narrower than this factor lies inside its marker."""
 
@@ -67,7 +77,7 @@ def roofline_figure(
     Raises:
         ValueError: no case has both FLOPs and a latency.
     """
-    points = _points(cases, operators, machine, "loop_latency", "_s", "loop_latency_s")
+    points = _points(cases, operators, "loop_latency", "_s", "loop_latency_s")
     figure, panels = _figure(points, palette)
     for ax, dtype, mine in panels:
         grid_x = _intensities(mine, time_balance(machine, dtype))
@@ -77,6 +87,7 @@ def roofline_figure(
         if cached is not None:
             ax.plot(grid_x, cached, color=MUTED, linewidth=1.0, linestyle=":", zorder=1)
             label(ax, grid_x[2], float(cached[2]), " from L2", color=MUTED, va="bottom")
+        _power_limit(ax, grid_x, time_roof(machine, dtype, grid_x), classic_roof(machine, dtype, grid_x))
         _balance(ax, time_balance(machine, dtype), "balance")
         _axes(ax, mine, palette, "FLOP/s", narrow=len(panels) > 2)
         ax.set_ylabel("sustained arithmetic rate (FLOP/s)" if ax is panels[0][0] else "")
@@ -113,23 +124,24 @@ def energy_roofline_figure(
         iteration_low_j=cases["energy_per_inference_low_j"] * cases["batch"],
         iteration_high_j=cases["energy_per_inference_high_j"] * cases["batch"],
     )
-    points = _points(per_iteration, operators, machine, "iteration", "_j", "energy_per_iteration_j")
+    points = _points(per_iteration, operators, "iteration", "_j", "energy_per_iteration_j")
     figure, panels = _figure(points, palette)
     for ax, dtype, mine in panels:
-        grid_x = _intensities(mine, energy_balance(machine, dtype))
+        grid_x = _intensities(mine, energy_balance(machine, dtype), time_balance(machine, dtype))
         roof = energy_roof(machine, dtype, grid_x).flops_per_j
         _limits(ax, mine, roof, grid_x)
         _roof(ax, grid_x, roof, f"{plain(machine.name)} {dtype}, modelled", "FLOP/J")
-        _balance(ax, energy_balance(machine, dtype), "energy balance")
+        limited = power_roof(machine, dtype, grid_x) < (1 - TOUCHING) * classic_roof(machine, dtype, grid_x)
+        _limited(ax, grid_x, np.where(limited, roof, math.nan))
+        _balance(ax, time_balance(machine, dtype), "time balance")
+        _balance(ax, energy_balance(machine, dtype), "energy balance", row=1)
         _axes(ax, mine, palette, "FLOP/J", narrow=len(panels) > 2)
         ax.set_ylabel("arithmetic per joule (FLOP/J)" if ax is panels[0][0] else "")
     title(figure, "Energy roofline", subtitle=subtitle, origin=origin)
     return figure
 
 
-def _points(
-    cases: pd.DataFrame, operators: pd.DataFrame, machine: Machine, stem: str, unit: str, column: str
-) -> list[RoofPoint]:
+def _points(cases: pd.DataFrame, operators: pd.DataFrame, stem: str, unit: str, column: str) -> list[RoofPoint]:
     """Cases as points; the more of ``column`` (seconds or joules) an iteration takes, the lower the point."""
     costs = operators_by_case(operators)
     points = []
@@ -137,14 +149,16 @@ def _points(
         spent = row[column]
         if row["case"] not in costs or not (math.isfinite(spent) and spent > 0):
             continue
-        roof = case_roofline(costs[row["case"]], machine, label=str(row["case"]))
-        if roof.flops == 0 or not math.isfinite(roof.intensity):
+        flops, traffic = (
+            sum(counts) for counts in zip(*((op.flops, op.bytes) for op in costs[row["case"]]), strict=True)
+        )
+        if not flops or not traffic:
             continue
-        ends = [roof.flops / row[f"{stem}_{end}{unit}"] if row[f"{stem}_{end}{unit}"] > 0 else math.nan
+        ends = [flops / row[f"{stem}_{end}{unit}"] if row[f"{stem}_{end}{unit}"] > 0 else math.nan
                 for end in ("high", "low")]  # fmt: skip
         points.append(
-            RoofPoint(row["variant"], int(row["batch"]), _multiplied_in(costs[row["case"]]), roof.intensity,
-                      roof.flops / spent, ends[0], ends[1], f"case-{index}")
+            RoofPoint(row["variant"], int(row["batch"]), _multiplied_in(costs[row["case"]]), flops / traffic,
+                      flops / spent, ends[0], ends[1], f"case-{index}")
         )  # fmt: skip
     if not points:
         raise ValueError(f"no case has both FLOPs and {column}")
@@ -178,10 +192,9 @@ def _figure(points: Sequence[RoofPoint], palette: Palette) -> tuple[Figure, list
     return figure, [(ax, d, [p for p in points if p.dtype == d]) for ax, d in zip(axes, dtypes, strict=True)]
 
 
-def _intensities(points: Sequence[RoofPoint], balance: float) -> NDArray[np.float64]:
-    found = [p.intensity for p in points]
-    reach = [balance] if math.isfinite(balance) else []
-    return np.geomspace(min(found + reach) / 2, max(found + reach) * 3, 120)
+def _intensities(points: Sequence[RoofPoint], *balances: float) -> NDArray[np.float64]:
+    found = [p.intensity for p in points] + [balance for balance in balances if math.isfinite(balance)]
+    return np.geomspace(min(found) / 2, max(found) * 3, 120)
 
 
 def _limits(ax: Axes, points: Sequence[RoofPoint], roof: NDArray[np.float64], grid_x: NDArray[np.float64]) -> None:
@@ -198,11 +211,32 @@ def _roof(ax: Axes, grid_x: NDArray[np.float64], roof: NDArray[np.float64], name
           ha="right", va="bottom", color=INK)  # fmt: skip
 
 
-def _balance(ax: Axes, intensity: float, name: str) -> None:
+def _power_limit(
+    ax: Axes, grid_x: NDArray[np.float64], roof: NDArray[np.float64], classic: NDArray[np.float64]
+) -> None:
+    """The stretch of the roof that the board's power limit decides, and what it would be without one."""
+    limited = roof < classic * (1 - TOUCHING)
+    if limited.any():
+        ax.plot(grid_x, classic, color=MUTED, linewidth=0.8, linestyle="--", zorder=1)
+        _limited(ax, grid_x, np.where(limited, roof, math.nan))
+
+
+def _limited(ax: Axes, grid_x: NDArray[np.float64], roof: NDArray[np.float64]) -> None:
+    """Mark and name the part of a roof that is not NaN as that of the power limit."""
+    known = np.flatnonzero(np.isfinite(roof))
+    if len(known):
+        ax.plot(grid_x, roof, color=WARN, linewidth=2.2, zorder=3, solid_capstyle="butt")
+        middle = known[len(known) // 3]
+        label(ax, float(grid_x[middle]), float(roof[middle]) / 1.15, "power limit", color=WARN, va="top")
+
+
+def _balance(ax: Axes, intensity: float, name: str, *, row: int = 0) -> None:
     if not math.isfinite(intensity):
         return
     ax.axvline(intensity, color=MUTED, linewidth=0.9, linestyle="--", zorder=1)
-    label(ax, intensity, ax.get_ylim()[0] * 1.25, f" {name} {intensity:.3g}", color=MUTED, va="bottom")
+    low, high = ax.get_ylim()
+    at = low * (high / low) ** (0.02 + 0.05 * row)
+    label(ax, intensity, at, f" {name} {intensity:.3g}", color=MUTED, va="bottom")
 
 
 def _axes(ax: Axes, points: Sequence[RoofPoint], palette: Palette, unit: str, *, narrow: bool) -> None:

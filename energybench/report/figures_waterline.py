@@ -86,7 +86,8 @@ def waterline_figure(
             ax.set_xlabel(f"arithmetic time at peak ({frame.scale.unit})" + ("" if frame.shared else ", own reach"))
     for ax in axes[len(shown) :]:
         ax.remove()
-    legend_below(figure, _handles([line for _, line in shown]), most=3)
+    limited = any(line.power_limited for line in lines.values())
+    legend_below(figure, _handles([line for _, line in shown], limited=limited), most=3)
     title(figure, "Waterline: arithmetic, memory, kernel", subtitle=subtitle, origin=origin)
     return figure
 
@@ -217,10 +218,10 @@ def efficiencies(line: Waterline) -> tuple[str, str]:
     return attainable, f"{head} × kernels {digits(line.quality, 2)} × busy {digits(line.busy, 2)}"
 
 
-def _handles(lines: Sequence[Waterline]) -> list[Patch | Line2D]:
+def _handles(lines: Sequence[Waterline], *, limited: bool) -> list[Patch | Line2D]:
     handles: list[Patch | Line2D] = [
         Patch(facecolor=INK, alpha=0.75, label="arithmetic at peak"),
-        Patch(facecolor=INK, alpha=0.75 * PALE, label="lost to memory"),
+        Patch(facecolor=INK, alpha=0.75 * PALE, label="lost to memory" + (" or the power limit" if limited else "")),
     ]
     if any(bar.measured_s is not None for line in lines for bar in line.bars):
         handles += [
