@@ -91,6 +91,17 @@ RESULTS: tuple[Column, ...] = (
     Column("predicted_latency_s", "s per iteration", "attainable plus launches, from the machine sheet", "modelled"),
     Column("predicted_energy_per_inference_j", "J per inference", "operations + bytes + static x time", "modelled"),
     Column("efficiency", "", "ideal_latency_s / loop_latency_s (computational efficiency)", "measured"),
+    Column(
+        "attainable_efficiency", "", "ETA: ideal_latency_s / attainable_latency_s, operators one by one", "modelled"
+    ),
+    Column(
+        "roofline_efficiency", "", "ETA_roof: what one roofline on the totals would promise, never less", "modelled"
+    ),
+    Column(
+        "kernel_quality", "", "attainable_latency_s over the sum of the operators' own times (--operators)", "measured"
+    ),
+    Column("busy_fraction", "", "that sum over loop_latency_s; efficiency is the product of the three", "measured"),
+    Column("above_roof", "", "why it, or an operator of it, beats its roofline; empty where none does", ""),
     Column("windows", "", "windows that count", "measured"),
     Column("relative_halfwidth", "", "half-width of the energy interval over the estimate", "measured"),
     Column("smallest_difference", "", "smallest energy ratio - 1 this design shows with 80 % power at 5 %", "measured"),

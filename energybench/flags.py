@@ -216,8 +216,8 @@ FLAGS: dict[str, Flag] = {
         Flag(
             "above-roof",
             "R",
-            "faster than the roofline: Winograd, cache, boost clock or a wrong peak",
-            "check the machine sheet",
+            "it, or an operator of it, is faster than the roofline: above_roof names the likely cause",
+            "check the machine sheet where the cause is no known one",
         ),
         Flag(
             "whole-module",

@@ -29,6 +29,12 @@ def operators_of(run: Run) -> dict[str, list[OperatorCost]]:
     return {work: [_cost(o) for o in group] for work, group in groupby(ordered, key=lambda o: o.work)}
 
 
+def operator_times_of(run: Run) -> dict[str, list[float | None]]:
+    """Seconds of each operator of each piece of work, in the order of ``operators_of``; None where it was not timed."""
+    ordered = sorted(run.operators, key=lambda o: (o.work, o.index))
+    return {work: [o.measured_s for o in group] for work, group in groupby(ordered, key=lambda o: o.work)}
+
+
 class Book:
     """A run opened for reading: every derived table is written from it."""
 
@@ -44,6 +50,7 @@ class Book:
         self.smoothed = run.record.meter.get("power_smoothing") is True
         self.machine = machine_of(run)
         self.operators = operators_of(run)
+        self.operator_times = operator_times_of(run)
         self.by_place = {(c.comparison, c.variant): c for c in run.record.cases}
         self.provenance = run.origin
         on_cpu = run.record.device.get("name") == "cpu"

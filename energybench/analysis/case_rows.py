@@ -13,6 +13,7 @@ from energybench.analysis.guards import alias_bound, host_bound_share
 from energybench.analysis.measured import Measured
 from energybench.analysis.ratios import Ratio, ratio_of
 from energybench.analysis.row_flags import row_flags
+from energybench.analysis.sequence_columns import sequence_columns
 from energybench.analysis.statistics import LEAST_REPLICATES, Interval, log_interval
 from energybench.journal import CaseRecord
 from energybench.machine import attainable_latency_s, missing_rate, predicted_energy_j, predicted_latency_s
@@ -62,6 +63,7 @@ def case_row(book: Book, case: CaseRecord) -> Row:
     }
     if latency and row.get("ideal_latency_s"):
         row["efficiency"] = row["ideal_latency_s"] / latency.estimate
+    row |= sequence_columns(book, case, row.get("loop_latency_s"), sm_clock_hz=row["sm_clock_hz"])
     row["status"], row["reason"] = _status(book, measured, energy, row["stopped"])
     row["flags"] = " ".join(name for name, present in row_flags(book, case, measured, row).items() if present)
     return row

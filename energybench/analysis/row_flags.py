@@ -86,7 +86,7 @@ def _of_the_numbers(book: Book, case: CaseRecord, row: Row) -> dict[str, bool]:
         "unknown-operators": bool(case.unknown_operators),
         "compile-epilogues": compiled and epilogues,
         "compile-uncounted": compiled and not epilogues,
-        "above-roof": _over(row.get("attainable_latency_s"), row.get("loop_latency_s")),
+        "above-roof": bool(row.get("above_roof")),
     }
 
 

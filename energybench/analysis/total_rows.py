@@ -112,6 +112,7 @@ def _total_measured(book: Book, cases: Sequence[CaseRecord], rows: Sequence[Row]
         found |= {name: pair.get(name) for name in RATIOS}
     if row.get("ideal_latency_s"):
         found["efficiency"] = row["ideal_latency_s"] / latency.estimate
+        found["attainable_efficiency"] = row["ideal_latency_s"] / row["attainable_latency_s"]
     found["windows"] = min(r["windows"] for r in rows)
     present = {flag for r in rows for flag in r["flags"].split()}
     found["flags"] = " ".join(name for name in FLAGS if name in present)

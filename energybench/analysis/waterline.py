@@ -92,13 +92,13 @@ class Waterline:
         bars: operators with multiply-accumulates, in execution order.
         apart: operators without; they only cost time, and are drawn apart.
         wall_s: measured seconds per iteration of the whole sequence, None where not measured.
-        warnings: where a measurement contradicts the constants, in words.
+        beaten: operators that were faster than their own roofline, with the likely cause, in words.
     """
 
     bars: tuple[Bar, ...]
     apart: tuple[Bar, ...]
     wall_s: float | None
-    warnings: tuple[str, ...]
+    beaten: tuple[str, ...]
 
     @property
     def tau_s(self) -> float:
@@ -164,6 +164,17 @@ class Waterline:
         return self.tau_s / actual_s if actual_s else None
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """Where measurements contradict the constants or each other, in words."""
+        if self.busy is None or self.busy <= BUSY_AT_MOST:
+            return self.beaten
+        return (
+            *self.beaten,
+            f"busy fraction {self.busy:.2f} above 1: the operators were measured slower (profiled, or overlapping) "
+            "than the sequence",
+        )
+
+    @property
     def _all(self) -> tuple[Bar, ...]:
         return self.bars + self.apart
 
@@ -189,19 +200,12 @@ def waterline(
     """
     times = [None] * len(operators) if measured_s is None else measured_s
     every = [_bar(i, op, machine, time) for i, (op, time) in enumerate(zip(operators, times, strict=True))]
-    line = Waterline(
+    return Waterline(
         bars=tuple(bar for bar in every if bar.flops),
         apart=tuple(bar for bar in every if not bar.flops),
         wall_s=wall_s,
-        warnings=(),
+        beaten=tuple(_beaten(every, operators, machine)),
     )
-    warnings = list(_beaten(every, operators, machine))
-    if line.busy is not None and line.busy > BUSY_AT_MOST:
-        warnings.append(
-            f"busy fraction {line.busy:.2f} above 1: the operators were measured slower (profiled, or overlapping) "
-            "than the sequence"
-        )
-    return Waterline(bars=line.bars, apart=line.apart, wall_s=wall_s, warnings=tuple(warnings))
 
 
 def _beaten(bars: Sequence[Bar], operators: Sequence[OperatorCost], machine: Machine) -> Iterator[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from energybench.analysis.summary import Summary
 from energybench.journal import RunRecord
 from energybench.report.style import plain
+
+WARNINGS_AT_MOST = 6
 
 MODELS = (
     " Vertical lines are the analytic optima: the paper's thesis as we reconstruct it, the physical model on the "
@@ -124,14 +126,22 @@ def budget() -> str:
     )
 
 
-def waterline() -> str:
-    """For ``waterline_figure``; the efficiencies of each variant stand over its panel."""
+def waterline(warnings: Mapping[str, Sequence[str]]) -> str:
+    """For ``waterline_figure``; the efficiencies of each variant stand over its panel.
+
+    Args:
+        warnings: of the waterline of every variant.
+    """
+    said = [f"{plain(variant, 40)}: {plain(words, 240)}." for variant, found in warnings.items() for words in found]
+    more = f" {len(said) - WARNINGS_AT_MOST} more warnings are in the CSV." if len(said) > WARNINGS_AT_MOST else ""
     return (
         "Areas are time. Width is arithmetic at peak, the waterline is at 1; what stands above it (paler) is lost to "
         "memory, and up to the measured line (light grey) to the kernel; where that line lies above the panel it is "
         "not drawn, and a bar that is itself taller says how tall. Operators below 1 % of the arithmetic stand "
         "together by family. ETA is the attainable efficiency of the sequence, ETA_roof what one roofline on the "
         "totals would promise (never less), ρ the machine balance, C the efficiency that was reached."
+        + "".join(f" {words}" for words in said[:WARNINGS_AT_MOST])
+        + more
     )
 
 

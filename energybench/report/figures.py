@@ -284,7 +284,8 @@ class _Planner:
     def _waterline(self, network: str, where: str, part: pd.DataFrame, machine: Machine) -> _Planned:
         lines = sequence_waterlines(part, self.summary.operators, machine, stages=self.settings.stages)
         return _Planned(
-            _stem("waterline", network, where), "waterline", "Waterline", captions.waterline(),
+            _stem("waterline", network, where), "waterline", "Waterline",
+            captions.waterline({variant: line.warnings for variant, line in lines.items()}),
             lambda: waterline_figure(
                 lines, self.palette, subtitle=self._subtitle(part), origin=self.summary.run.origin
             ),

@@ -21,6 +21,7 @@ from energybench.flags import FLAGS, Flag
 from energybench.journal import RunRecord, disk_error, replace_file
 from energybench.report import captions, quantities, strips, svg
 from energybench.report.answer import Answer, answer_of
+from energybench.report.efficiency_text import beaten_lines, efficiency_lines
 from energybench.report.environment import environment, kinds_in_words
 from energybench.report.figures import FigureFile
 from energybench.report.method import budget, method_words
@@ -115,6 +116,8 @@ def _render(summary: Summary, figures: Sequence[FigureFile], folder: Path, inlin
         budget=list(budget(summary)),
         flags=_flags(summary),
         troubles=_troubles(summary),
+        efficiencies=list(efficiency_lines(summary.cases)),
+        beaten=list(beaten_lines(summary.cases)),
         environment=list(environment(record)),
         machine=summary.machine,
         command=_command(record),

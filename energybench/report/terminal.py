@@ -16,6 +16,7 @@ from rich.text import Text
 from energybench.analysis.summary import Summary
 from energybench.flags import FLAGS
 from energybench.report.answer import Answer, answer_of, smallest_difference_line
+from energybench.report.efficiency_text import beaten_lines, efficiency_lines
 from energybench.report.next_step import next_step
 from energybench.report.panels import split, spread_over
 from energybench.report.settings import settings_of
@@ -81,6 +82,7 @@ def render_summary(summary: Summary, *, width: int = 80, color: bool = False) ->
     _print_tables(console, summary)
     for line in _group_size_lines(summary):
         console.print(Text(line))
+    _print_efficiencies(console, summary.cases)
     for trouble in _trouble_lines(summary):
         console.print(trouble)
     console.print()
@@ -136,6 +138,17 @@ def _print_tables(console: Console, summary: Summary) -> None:
     if len(shown) < len(parts):
         count = f"{len(shown)} of {len(parts)} settings are shown, spread evenly; the report's table holds them all."
         console.print(Text(count, style="dim"))
+
+
+def _print_efficiencies(console: Console, cases: pd.DataFrame) -> None:
+    products = list(efficiency_lines(cases))
+    if products:
+        console.print()
+        console.print(Text("efficiency, and the factors that it is made of", style="bold"))
+    for line in products:
+        console.print(Padding(Text(line), (0, 0, 0, 2)))
+    for line in beaten_lines(cases, most=REASONS_AT_MOST):
+        console.print(Text(line, style="yellow"))
 
 
 def _group_size_lines(summary: Summary) -> Iterator[str]:
