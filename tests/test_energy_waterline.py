@@ -6,10 +6,13 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.patches import Rectangle
 
-from energybench.analysis.energy_waterline import energy_waterline
+from energybench.analysis.energy_waterline import condensed, energy_waterline
 from energybench.cost import OperatorCost
 from energybench.machine import EnergySplit, load_machine
+from energybench.report.figures_energy_waterline import energy_waterline_figure
+from energybench.report.style import Palette
 
 MACHINE = replace(
     load_machine("p100-pcie"),
@@ -63,3 +66,21 @@ def test_no_sequence_costs_less_than_its_arithmetic_at_peak(operators: list[Oper
     line = energy_waterline(operators, MACHINE)
     assert 0 <= line.eta <= 1 + 1e-12
     assert line.energy.total_j == pytest.approx(sum(bar.energy.total_j for bar in line.bars))
+
+
+def test_small_operators_stand_together_by_family_and_no_joule_is_lost():
+    relu = OperatorCost("relu", "elementwise", 0, 10**6, 10**6)
+    line = energy_waterline([*V2, *(operator(1e9, 1e7) for _ in range(4)), relu, relu], MACHINE, measured_j=9.0)
+    few = condensed(line)
+    assert [bar.label for bar in few.bars] == ["conv2d", "conv2d", "conv2d", "4 small dense", "2 without MACs"]
+    assert few.energy.total_j == pytest.approx(line.energy.total_j)
+    assert few.quality == pytest.approx(line.quality)
+
+
+def test_the_staircase_ends_at_the_modelled_joules_and_the_measured_bar_is_beside_it():
+    line = energy_waterline(V2, MACHINE, measured_j=10.7)
+    ax = energy_waterline_figure({"V2": line}, Palette.of(["V2"])).axes[0]
+    *stairs, measured = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
+    assert stairs[-1].get_x() + stairs[-1].get_width() == pytest.approx(5.35)  # 2 + 1.45 + 1.9 J
+    assert measured.get_width() == pytest.approx(10.7)
+    assert ax.get_title("right") == "model 50 % of 10.7 J"

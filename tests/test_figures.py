@@ -29,6 +29,7 @@ from energybench.report.figures import FigureFile, save_figures, svg_text
 from energybench.report.figures_contributions import contribution_figure
 from energybench.report.figures_gap import energy_gap_figure, latency_gap_figure, with_ideal_energy
 from energybench.report.figures_group_size import group_size_figure
+from energybench.report.figures_intensity import intensity_figure
 from energybench.report.figures_pairs import pair_figure
 from energybench.report.figures_power import power_figure, thinned
 from energybench.report.figures_roofline import roofline_figure
@@ -247,6 +248,19 @@ def test_a_waterline_without_operator_times_says_so_and_draws_no_measured_level(
     figure = waterline_figure({"a": waterline(operators, v2_machine(), wall_s=80e-3)}, Palette.of(["a"]))
     assert any("operators were not timed" in text for text in texts(figure))
     assert "lost in the kernel" not in texts(figure)
+
+
+def test_the_intensity_figure_stands_operators_against_the_balance_and_their_measured_rate() -> None:
+    costs = [(8e11, 4e9), (1e11, 1e10), (1e11, 5e8)]
+    operators = [OperatorCost("conv2d", "conv_dense", int(n / 2), int(q), 0, "float32") for n, q in costs]
+    line = waterline(operators, v2_machine(), [16e-3, 20e-3, 2e-3])
+    ax = intensity_figure({"V2": line}, Palette.of(["V2"])).axes[0]
+    low = ax.get_ylim()[0]
+    bars = [p for p in ax.patches if isinstance(p, Rectangle)]
+    assert [p.get_width() for p in bars] == pytest.approx([80, 10, 10])
+    assert [p.get_height() + low for p in bars] == pytest.approx([200, 10, 200])
+    levels = [float(line.get_ydata()[0]) for line in ax.get_lines()]
+    assert levels == pytest.approx([100, 50, 100, 5, 100, 50])  # the balance, and efficiency x balance, of each
 
 
 def test_the_group_size_figure_marks_the_measured_least_and_every_model() -> None:

@@ -9,11 +9,14 @@ Source: ours, after the three-term energy of J. Choi et al., "A Roofline Model o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from energybench.analysis.gap import ideal_energy_j
 from energybench.cost import OperatorCost
 from energybench.machine import EnergySplit, Machine, attainable_latency_s, operator_energy_j
+
+SMALL = 0.05
+"""Share of a sequence's joules below which an operator has no row of its own."""
 
 
 @dataclass(frozen=True)
@@ -90,3 +93,29 @@ def energy_waterline(
         for i, (op, time) in enumerate(zip(operators, times, strict=True))
     )
     return EnergyWaterline(bars, ideal_energy_j(operators, machine), measured_j)
+
+
+def condensed(line: EnergyWaterline) -> EnergyWaterline:
+    """The same joules in fewer bars: small operators by family, those without multiply-accumulates in one, last."""
+    least_j = SMALL * line.energy.total_j
+    kept: list[EnergyBar] = []
+    small: dict[str, list[EnergyBar]] = {}
+    for bar in line.bars:
+        if bar.apart:
+            small.setdefault("", []).append(bar)
+        elif bar.energy.total_j < least_j:
+            small.setdefault(bar.family, []).append(bar)
+        else:
+            kept.append(bar)
+    families = [family for family in small if family] + ([""] if "" in small else [])
+    return replace(line, bars=(*kept, *(_together(small[family]) for family in families)))
+
+
+def _together(bars: Sequence[EnergyBar]) -> EnergyBar:
+    """Several bars as one; a lone one keeps its name."""
+    if len(bars) == 1:
+        return bars[0]
+    first = bars[0]
+    what = "without MACs" if first.apart else f"small {first.family.removeprefix('conv_')}"
+    energy = sum((bar.energy for bar in bars), start=EnergySplit(0.0, 0.0, 0.0))
+    return replace(first, label=f"{len(bars)} {what}", energy=energy)

@@ -30,18 +30,22 @@ def name_bars(ax: Axes, drawn: Sequence[Drawn]) -> None:
         drawn: its bars.
     """
     per_in = ax.get_xlim()[1] / _width_in(ax)
-    named = []
-    for shape, left, width in drawn:
-        text = short(shape.bar.label)
-        if text and len(text) * CHARACTER_IN * per_in < width:
-            ax.text(left + width / 2, 1.04, text, ha="center", va="bottom", size=SIZE, zorder=6)
-            named.append(shape)
+    named = [shape for shape, left, width in drawn if name_inside(ax, shape.bar.label, left, width, 1.04)]
     total_s = sum(shape.bar.attainable_s for shape, *_ in drawn)
     costly = [one for one in drawn if one[0] not in named and one[0].bar.tau_s and _lost_s(one) > COSTLY * total_s]
     costly.sort(key=_lost_s, reverse=True)
     taken: list[tuple[float, float]] = []
     for shape, left, width in costly:
         taken = _beside(ax, shape, left, width, per_in, taken) if len(taken) < BESIDE_AT_MOST else taken
+
+
+def name_inside(ax: Axes, name: str, left: float, width: float, bottom: float) -> bool:
+    """Name a bar above ``bottom`` where its name is not wider than it is; returns whether it was."""
+    text, per_in = short(name), ax.get_xlim()[1] / _width_in(ax)
+    if not text or len(text) * CHARACTER_IN * per_in >= width:
+        return False
+    label(ax, left + width / 2, bottom, text, ha="center", va="bottom", size=SIZE)
+    return True
 
 
 def short(name: str, limit: int = 34) -> str:

@@ -145,6 +145,26 @@ def waterline(warnings: Mapping[str, Sequence[str]]) -> str:
     )
 
 
+def intensity() -> str:
+    """For ``intensity_figure``."""
+    return (
+        "Width is the share of the arithmetic, height the operational intensity, on a log axis. A bar that does not "
+        "reach the waterline, the machine balance ρ, is bound by memory (pale); the factor it falls short by is what "
+        "it loses. The black mark is the measured rate on the same axis, efficiency × ρ: at best it lies on the lower "
+        "of bar and waterline. Areas mean nothing here; those of the waterline in time are seconds."
+    )
+
+
+def energy_waterline() -> str:
+    """For ``energy_waterline_figure``."""
+    return (
+        "Joules of operations, of bytes and of static power add, so each operator's bar begins where those before it "
+        "end, and the staircase ends at what the machine sheet explains. Static power is paid over the operators' own "
+        "times where they were timed, else over the attainable ones. Operators below 5 % of the joules stand together "
+        "by family. The last bar is what was measured."
+    )
+
+
 def power(case_id: str) -> str:
     """For ``power_figure``."""
     return (

@@ -25,17 +25,20 @@ from energybench.machine import Machine
 from energybench.report import captions
 from energybench.report.figures_budget import budget_figure
 from energybench.report.figures_contributions import contribution_figure
+from energybench.report.figures_energy_waterline import energy_waterline_figure
 from energybench.report.figures_gap import energy_gap_figure, latency_gap_figure, with_ideal_energy
 from energybench.report.figures_group_size import group_size_figure
+from energybench.report.figures_intensity import intensity_figure
 from energybench.report.figures_network_group_size import measured_network_figure
 from energybench.report.figures_pairs import pair_figure
 from energybench.report.figures_power import power_figure
 from energybench.report.figures_roofline import energy_roofline_figure, roofline_figure
 from energybench.report.figures_variants import variants_figure
-from energybench.report.figures_waterline import sequence_waterlines, waterline_figure
+from energybench.report.figures_waterline import waterline_figure
 from energybench.report.operators import workflows
 from energybench.report.panels import constant_label, split, spread_over
 from energybench.report.power_trace import most_telling_case, power_trace
+from energybench.report.sequences import sequence_energies, sequence_waterlines
 from energybench.report.settings import Settings, places_of, settings_of
 from energybench.report.style import RC, Palette, plain
 from energybench.report.svg import linked
@@ -47,12 +50,15 @@ __all__ = [
     "contribution_figure",
     "energy_gap_figure",
     "energy_roofline_figure",
+    "energy_waterline_figure",
     "group_size_figure",
+    "intensity_figure",
     "latency_gap_figure",
     "pair_figure",
     "power_figure",
     "roofline_figure",
     "save_figures",
+    "sequence_energies",
     "sequence_waterlines",
     "svg_text",
     "variants_figure",
@@ -61,6 +67,8 @@ __all__ = [
 
 SETTINGS_A_NETWORK = 2
 NETWORKS_AT_MOST = 4
+SEQUENCE = 2
+"""Operators with multiply-accumulates that make a sequence."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +175,7 @@ class _Planner:
             for network, cases in self._networks():
                 for where, part in self._of_network(cases, self.settings.panels):
                     yield self._budget(network, where, part, self.machine)
-                    yield self._waterline(network, where, part, self.machine)
+                    yield from self._waterlines(network, where, part, self.machine)
         yield from self._power()
 
     def _networks(self) -> list[tuple[str, pd.DataFrame]]:
@@ -281,15 +289,28 @@ class _Planner:
             ),
         )  # fmt: skip
 
-    def _waterline(self, network: str, where: str, part: pd.DataFrame, machine: Machine) -> _Planned:
+    def _waterlines(self, network: str, where: str, part: pd.DataFrame, machine: Machine) -> Iterator[_Planned]:
+        """In time; of sequences of several operators also their intensities and joules."""
         lines = sequence_waterlines(part, self.summary.operators, machine, stages=self.settings.stages)
-        return _Planned(
-            _stem("waterline", network, where), "waterline", "Waterline",
-            captions.waterline({variant: line.warnings for variant, line in lines.items()}),
-            lambda: waterline_figure(
-                lines, self.palette, subtitle=self._subtitle(part), origin=self.summary.run.origin
-            ),
+        about = {"subtitle": self._subtitle(part), "origin": self.summary.run.origin}
+        warnings = {variant: line.warnings for variant, line in lines.items()}
+        yield _Planned(
+            _stem("waterline", network, where), "waterline", "Waterline", captions.waterline(warnings),
+            lambda: waterline_figure(lines, self.palette, **about),
         )  # fmt: skip
+        if all(len(line.bars) < SEQUENCE for line in lines.values()):
+            return
+        yield _Planned(
+            _stem("waterline-intensity", network, where), "waterline", "Waterline: intensities", captions.intensity(),
+            lambda: intensity_figure(lines, self.palette, **about),
+        )  # fmt: skip
+        if self.summary.has_energy and machine.has_energy:
+            works = workflows(part, self.summary.operators, self.settings.stages)
+            yield _Planned(
+                _stem("waterline-energy", network, where), "waterline", "Waterline: joules",
+                captions.energy_waterline(),
+                lambda: energy_waterline_figure(sequence_energies(works, machine), self.palette, **about),
+            )  # fmt: skip
 
     def _power(self) -> Iterator[_Planned]:
         case = most_telling_case(self.summary)

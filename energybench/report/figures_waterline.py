@@ -8,22 +8,18 @@ taller is cut, and says how tall it is.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from energybench.analysis.waterline import Waterline, waterline
+from energybench.analysis.waterline import Waterline
 from energybench.analysis.waterline_shapes import BarShape, condensed, form_b
-from energybench.cost import OperatorCost
-from energybench.machine import Machine
 from energybench.report.bar_names import name_bars
-from energybench.report.operators import repeated, workflows
 from energybench.report.panels import grid, legend_below
 from energybench.report.quantities import Scale, digits, quantity, scale_for
 from energybench.report.style import APART, GRID, INK, MUTED, PAPER, WATER, Palette, plain, styled, title
@@ -63,7 +59,7 @@ def waterline_figure(
     """One waterline a variant.
 
     Args:
-        lines: waterline by variant, from ``sequence_waterlines``.
+        lines: waterline by variant, from ``sequences.sequence_waterlines``.
         palette: the run's palette.
         subtitle: setting, device and meter.
         origin: ``measured``, or what to mark the figure with: ``simulated``, ``modelled``.
@@ -90,41 +86,6 @@ def waterline_figure(
     legend_below(figure, _handles([line for _, line in shown], limited=limited), most=3)
     title(figure, "Waterline: arithmetic, memory, kernel", subtitle=subtitle, origin=origin)
     return figure
-
-
-def sequence_waterlines(
-    cases: pd.DataFrame, operators: pd.DataFrame, machine: Machine, *, stages: Sequence[str] = ()
-) -> dict[str, Waterline]:
-    """The waterline of every variant of one setting: its one network, or its layers as the network repeats them.
-
-    Args:
-        cases: the cases of one setting (one network, batch and dtype), columns of ``columns.RESULTS``.
-        operators: columns of ``columns.OPERATORS``.
-        machine: whose peaks and bandwidth are meant.
-        stages: columns that name a layer among those of its variant.
-    """
-    found: dict[str, Waterline] = {}
-    for variant, work in workflows(cases, operators, stages).items():
-        bars = list(recurring(work.operators, work.measured_s))
-        together, measured = [repeated(op, runs) for op, runs, _ in bars], [seconds for *_, seconds in bars]
-        found[variant] = waterline(together, machine, measured, wall_s=work.wall_s)
-    return found
-
-
-def recurring(
-    operators: Sequence[OperatorCost], measured_s: Sequence[float | None]
-) -> Iterator[tuple[OperatorCost, int, float | None]]:
-    """Each operator once, with how often it runs and the seconds of all its runs; in the order of their first runs.
-
-    A network that is run on one image after another has the same bars for every image; together they are the same
-    areas, and can be seen.
-    """
-    runs: dict[OperatorCost, list[float | None]] = {}
-    for op, seconds in zip(operators, measured_s, strict=True):
-        runs.setdefault(op, []).append(seconds)
-    for op, times in runs.items():
-        known = [time for time in times if time is not None]
-        yield op, len(times), sum(known) if len(known) == len(times) else None
 
 
 def frame_of(lines: Sequence[Waterline]) -> Frame:
