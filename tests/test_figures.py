@@ -32,7 +32,7 @@ from energybench.report.figures_group_size import group_size_figure
 from energybench.report.figures_intensity import intensity_figure
 from energybench.report.figures_pairs import pair_figure
 from energybench.report.figures_power import power_figure, thinned
-from energybench.report.figures_roofline import roofline_figure
+from energybench.report.figures_roofline import energy_roofline_figure, roofline_figure
 from energybench.report.figures_variants import variants_figure
 from energybench.report.figures_waterline import waterline_figure
 from energybench.report.quantities import quantity
@@ -288,6 +288,50 @@ def test_roofline_points_stand_at_flops_over_bytes_and_flops_over_seconds() -> N
         assert drawn[f"case-{index}"] == pytest.approx(expected)
     balance = MACHINE.peak_flops_per_s["float16"] / MACHINE.bandwidth_bytes_per_s
     assert f"balance {balance:.3g}" in texts(figure)
+
+
+def test_variants_of_the_same_work_are_named_together_where_their_points_cover_each_other() -> None:
+    cases = example_summary().cases.head(2).assign(work="same", batch=1)
+    figure = roofline_figure(cases, example_summary().operators, MACHINE, PALETTE)
+    assert " = ".join(cases["variant"]) in texts(figure)
+
+
+def test_timed_operators_of_a_network_are_dots_under_the_roof() -> None:
+    summary = example_summary()
+    case = summary.cases.head(1)
+    row = summary.operators[summary.operators["case"] == case["case"].iloc[0]].iloc[[0]]
+    two = pd.concat([row.assign(index=0, measured_s=1e-3), row.assign(index=1, measured_s=2e-3)])
+    ax = roofline_figure(case, two, MACHINE, PALETTE).axes[0]
+    dots = [line.get_xydata()[0] for line in ax.get_lines() if str(line.get_gid()).endswith("-operator")]
+    flops, traffic = 2 * row["macs"].iloc[0], row["read_bytes"].iloc[0] + row["write_bytes"].iloc[0]
+    assert [tuple(dot) for dot in dots] == [pytest.approx((flops / traffic, flops / s)) for s in (1e-3, 2e-3)]
+
+
+def test_the_power_limit_is_a_named_stretch_of_the_roof_and_both_balances_stand_in_joules() -> None:
+    summary = example_summary()
+    limited = dataclasses.replace(MACHINE, tdp_w=MACHINE.static_w + 300)
+    assert "power limit" in texts(roofline_figure(summary.cases, summary.operators, limited, PALETTE))
+    said = texts(energy_roofline_figure(summary.cases, summary.operators, limited, PALETTE))
+    assert "power limit" in said
+    assert any(text.startswith("time balance") for text in said)
+    assert any(text.startswith("energy balance") for text in said)
+    free = dataclasses.replace(MACHINE, tdp_w=math.inf)
+    assert "power limit" not in texts(roofline_figure(summary.cases, summary.operators, free, PALETTE))
+
+
+def test_a_legend_is_inside_the_page_and_a_long_subtitle_goes_on_below() -> None:
+    summary = example_summary()
+    names = {v: f"{v} with a very long name {'W' * 12}" for v in summary.cases["variant"].unique()}
+    cases = summary.cases.assign(variant=summary.cases["variant"].map(names))
+    long = " · ".join(f"setting number {n} of a long run" for n in range(6))
+    figure = roofline_figure(cases, summary.operators, MACHINE, Palette.of(names.values()), subtitle=long)
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+    below = next(text for text in figure.texts if "setting number 0" in text.get_text())
+    assert below.get_text().replace("\n", " ") == long
+    assert below.get_window_extent().x1 <= figure.bbox.width
 
 
 def test_a_case_stands_under_the_roof_of_the_format_it_multiplies_in() -> None:

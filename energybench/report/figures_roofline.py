@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -23,35 +21,21 @@ from energybench.analysis.roofline import (
     time_balance,
     time_roof,
 )
-from energybench.cost import OperatorCost
 from energybench.machine import Machine
-from energybench.report.operators import operators_by_case
 from energybench.report.panels import grid, label, legend_below, log_axis
 from energybench.report.quantities import quantity
+from energybench.report.roof_points import RoofPoint, case_points, operator_points, shared_work
 from energybench.report.style import INK, MUTED, PAPER, WARN, Palette, plain, styled, title
 
 PANELS_AT_MOST = 3
-CASES_AT_MOST = 600
 VARIANTS_NAMED = 30
 NAME_AT_MOST = 20
-TOUCHING = 0.01
+SHARED_NAMED = 8
+"""Points that are several variants at once and are named, at most."""
+TOUCHING = 0.05
 """A power limit that takes less than this off the roof is not drawn."""
 VISIBLE = 1.04
 """An interval narrower than this factor lies inside its marker."""
-
-
-@dataclass(frozen=True)
-class RoofPoint:
-    """One case under the roof of the format it multiplies in: FLOP/byte across; FLOP/s or FLOP/J up."""
-
-    variant: str
-    batch: int
-    dtype: str
-    intensity: float
-    height: float
-    low: float
-    high: float
-    row_id: str
 
 
 @styled
@@ -77,12 +61,16 @@ def roofline_figure(
     Raises:
         ValueError: no case has both FLOPs and a latency.
     """
-    points = _points(cases, operators, "loop_latency", "_s", "loop_latency_s")
-    figure, panels = _figure(points, palette)
+    points = case_points(cases, operators, "loop_latency", "_s", "loop_latency_s")
+    dots = operator_points(cases, operators)
+    figure, panels = _figure(points, palette, dots=bool(dots))
     for ax, dtype, mine in panels:
-        grid_x = _intensities(mine, time_balance(machine, dtype))
-        _limits(ax, mine, time_roof(machine, dtype, grid_x), grid_x)
-        _roof(ax, grid_x, time_roof(machine, dtype, grid_x), f"{plain(machine.name)} {dtype}", "FLOP/s")
+        small = [dot for dot in dots if dot.dtype == dtype]
+        grid_x = _intensities([*mine, *small], time_balance(machine, dtype))
+        _limits(ax, [*mine, *small], classic_roof(machine, dtype, grid_x), grid_x)
+        _dots(ax, small, palette)
+        ax.plot(grid_x, time_roof(machine, dtype, grid_x), color=INK, linewidth=1.6, zorder=2)
+        _name_roof(ax, grid_x, classic_roof(machine, dtype, grid_x), f"{plain(machine.name)} {dtype}", "FLOP/s")
         cached = l2_roof(machine, dtype, grid_x)
         if cached is not None:
             ax.plot(grid_x, cached, color=MUTED, linewidth=1.0, linestyle=":", zorder=1)
@@ -124,13 +112,14 @@ def energy_roofline_figure(
         iteration_low_j=cases["energy_per_inference_low_j"] * cases["batch"],
         iteration_high_j=cases["energy_per_inference_high_j"] * cases["batch"],
     )
-    points = _points(per_iteration, operators, "iteration", "_j", "energy_per_iteration_j")
+    points = case_points(per_iteration, operators, "iteration", "_j", "energy_per_iteration_j")
     figure, panels = _figure(points, palette)
     for ax, dtype, mine in panels:
         grid_x = _intensities(mine, energy_balance(machine, dtype), time_balance(machine, dtype))
         roof = energy_roof(machine, dtype, grid_x).flops_per_j
         _limits(ax, mine, roof, grid_x)
-        _roof(ax, grid_x, roof, f"{plain(machine.name)} {dtype}, modelled", "FLOP/J")
+        ax.plot(grid_x, roof, color=INK, linewidth=1.6, zorder=2)
+        _name_roof(ax, grid_x, roof, f"{plain(machine.name)} {dtype}, modelled", "FLOP/J")
         limited = power_roof(machine, dtype, grid_x) < (1 - TOUCHING) * classic_roof(machine, dtype, grid_x)
         _limited(ax, grid_x, np.where(limited, roof, math.nan))
         _balance(ax, time_balance(machine, dtype), "time balance")
@@ -141,39 +130,9 @@ def energy_roofline_figure(
     return figure
 
 
-def _points(cases: pd.DataFrame, operators: pd.DataFrame, stem: str, unit: str, column: str) -> list[RoofPoint]:
-    """Cases as points; the more of ``column`` (seconds or joules) an iteration takes, the lower the point."""
-    costs = operators_by_case(operators)
-    points = []
-    for index, row in zip(cases.index, cases.to_dict("records"), strict=True):
-        spent = row[column]
-        if row["case"] not in costs or not (math.isfinite(spent) and spent > 0):
-            continue
-        flops, traffic = (
-            sum(counts) for counts in zip(*((op.flops, op.bytes) for op in costs[row["case"]]), strict=True)
-        )
-        if not flops or not traffic:
-            continue
-        ends = [flops / row[f"{stem}_{end}{unit}"] if row[f"{stem}_{end}{unit}"] > 0 else math.nan
-                for end in ("high", "low")]  # fmt: skip
-        points.append(
-            RoofPoint(row["variant"], int(row["batch"]), _multiplied_in(costs[row["case"]]), flops / traffic,
-                      flops / spent, ends[0], ends[1], f"case-{index}")
-        )  # fmt: skip
-    if not points:
-        raise ValueError(f"no case has both FLOPs and {column}")
-    return points[:CASES_AT_MOST]
-
-
-def _multiplied_in(operators: Sequence[OperatorCost]) -> str:
-    """The number format of most of the FLOPs; that of a quantised layer is not that of the network around it."""
-    flops: Counter[str] = Counter()
-    for op in operators:
-        flops[op.dtype] += op.flops
-    return flops.most_common(1)[0][0]
-
-
-def _figure(points: Sequence[RoofPoint], palette: Palette) -> tuple[Figure, list[tuple[Axes, str, list[RoofPoint]]]]:
+def _figure(
+    points: Sequence[RoofPoint], palette: Palette, *, dots: bool = False
+) -> tuple[Figure, list[tuple[Axes, str, list[RoofPoint]]]]:
     dtypes = list(dict.fromkeys(p.dtype for p in points))[:PANELS_AT_MOST]
     variants = list(dict.fromkeys(p.variant for p in points))
     figure, axes = grid(1, len(dtypes), height_in=5.0 + 0.04 * len(variants), sharey=len(dtypes) > 1)
@@ -188,6 +147,9 @@ def _figure(points: Sequence[RoofPoint], palette: Palette) -> tuple[Figure, list
             Line2D([], [], color=INK, marker="o", markerfacecolor=PAPER, linestyle="", label=hollow),
             Line2D([], [], color=INK, marker="o", linestyle="", label=solid),
         ]
+    if dots:
+        handles.append(Line2D([], [], color=INK, marker="o", markersize=2.6, alpha=0.55, linestyle="",
+                              label="small: operators above 1 % of a network's FLOPs"))  # fmt: skip
     legend_below(figure, handles)
     return figure, [(ax, d, [p for p in points if p.dtype == d]) for ax, d in zip(axes, dtypes, strict=True)]
 
@@ -205,8 +167,16 @@ def _limits(ax: Axes, points: Sequence[RoofPoint], roof: NDArray[np.float64], gr
     ax.set_xlim(float(grid_x[0]), float(grid_x[-1]))
 
 
-def _roof(ax: Axes, grid_x: NDArray[np.float64], roof: NDArray[np.float64], name: str, unit: str) -> None:
-    ax.plot(grid_x, roof, color=INK, linewidth=1.6, zorder=2)
+def _dots(ax: Axes, dots: Sequence[RoofPoint], palette: Palette) -> None:
+    """The operators of networks, small and pale behind the networks themselves."""
+    for dot in dots:
+        ax.plot(
+            dot.intensity, dot.height, palette.marker(dot.variant), color=palette.color(dot.variant), markersize=2.6,
+            markeredgewidth=0, alpha=0.55, zorder=3, gid=dot.row_id,
+        )  # fmt: skip
+
+
+def _name_roof(ax: Axes, grid_x: NDArray[np.float64], roof: NDArray[np.float64], name: str, unit: str) -> None:
     label(ax, float(grid_x[-1]) * 0.96, float(roof[-1]) * 1.1, f"{name}: {quantity(float(roof[-1]), unit)}",
           ha="right", va="bottom", color=INK)  # fmt: skip
 
@@ -235,7 +205,7 @@ def _balance(ax: Axes, intensity: float, name: str, *, row: int = 0) -> None:
         return
     ax.axvline(intensity, color=MUTED, linewidth=0.9, linestyle="--", zorder=1)
     low, high = ax.get_ylim()
-    at = low * (high / low) ** (0.02 + 0.05 * row)
+    at = low * (high / low) ** (0.02 + 0.06 * row)
     label(ax, intensity, at, f" {name} {intensity:.3g}", color=MUTED, va="bottom")
 
 
@@ -251,7 +221,18 @@ def _axes(ax: Axes, points: Sequence[RoofPoint], palette: Palette, unit: str, *,
             p.intensity, p.height, palette.marker(p.variant), color=color, markersize=size, markeredgewidth=0.9,
             markerfacecolor=PAPER if several and p.batch == smallest else color, zorder=4, gid=p.row_id, clip_on=False,
         )  # fmt: skip
+    _name_shared(ax, points)
     log_axis(ax, "")
     log_axis(ax, unit, axis="y", ticks=7)
     ax.set_xlabel(f"{'' if narrow else 'operational '}intensity (FLOP/byte, log scale)")
     ax.set_title(points[0].dtype)
+
+
+def _name_shared(ax: Axes, points: Sequence[RoofPoint]) -> None:
+    """Name the points that are several variants at once: of those that cover each other only one can be seen."""
+    for alike in list(shared_work(points).values())[:SHARED_NAMED]:
+        names = " = ".join(dict.fromkeys(plain(p.variant, NAME_AT_MOST) for p in alike))
+        ax.annotate(
+            names, (alike[0].intensity, alike[0].height), xytext=(4, -5), textcoords="offset points", ha="left",
+            va="top", rotation=-38, rotation_mode="anchor", size=6.5, color=MUTED, zorder=2.5,
+        )  # fmt: skip

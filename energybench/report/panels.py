@@ -12,10 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from energybench.report.quantities import quantity
-from energybench.report.style import PAPER, plain
+from energybench.report.style import PAPER, plain, text_width_pt
 
 WIDTH_IN = 9.0
-LEGEND_CHARACTERS = 112
+LEGEND_PT = 8
+LEGEND_COLUMN_EM = 4.8
+"""What a column of a legend takes beside its words: handle 2, the gap after it 0.8, the gap to the next column 2."""
 
 
 def split(frame: pd.DataFrame, columns: Sequence[str]) -> list[tuple[str, pd.DataFrame]]:
@@ -113,12 +115,15 @@ def label(ax: Axes, x: float, y: float, text: str, **options: Any) -> None:
 
 def legend_below(figure: Figure, handles: Sequence[Any], *, most: int = 6) -> None:
     """A legend below all panels, in as many columns as fit side by side (a legend is filled column by column)."""
-    lengths = [len(str(handle.get_label())) + 6 for handle in handles]
+    widths_pt = [text_width_pt(str(handle.get_label()), LEGEND_PT) + LEGEND_COLUMN_EM * LEGEND_PT for handle in handles]
+    room_pt = 72 * float(figure.get_size_inches()[0]) - 2 * LEGEND_PT
     for columns in range(min(most, len(handles)), 0, -1):
-        rows = math.ceil(len(handles) / columns)
-        width = sum(max(lengths[i : i + rows]) for i in range(0, len(lengths), rows))
-        if width <= LEGEND_CHARACTERS or columns == 1:
-            figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=8)
+        # matplotlib fills columns as evenly as possible, the longer ones first
+        rows, longer = divmod(len(handles), columns)
+        ends = [rows * (c + 1) + min(c + 1, longer) for c in range(columns)]
+        width_pt = sum(max(widths_pt[start:end]) for start, end in zip([0, *ends], ends, strict=False))
+        if width_pt <= room_pt or columns == 1:
+            figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=LEGEND_PT)
             return
 
 

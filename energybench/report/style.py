@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import re
-import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ from typing import Any, ParamSpec
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 
 INK = "#1b1f24"
 MUTED = "#5a6570"
@@ -230,29 +231,51 @@ def _gamma(value: float) -> float:
     return float(value ** (1 / 2.2))
 
 
-SUBTITLE_LINE = 132
-"""Characters of a subtitle that fit on one of its lines at the width of a page."""
-SUBTITLE_LINES = 2
-PAGE_IN = 9.0
-"""Width of a figure that fills a page."""
+SUBTITLE_PT = 9
+SUBTITLE_LINES = 3
+SUBTITLE_LINE_IN = 0.165
 
 
 def title(figure: Figure, text: str, *, subtitle: str = "", origin: str = "measured") -> None:
-    """Head ``figure`` with what it shows; one that was not measured says so here and across itself."""
+    """Head ``figure`` with what it shows; one that was not measured says so here and across itself.
+
+    A subtitle wider than the figure goes on below, and the figure grows by that.
+    """
     unmeasured = origin != "measured"
     says = f"{origin.upper()}, not measured" if unmeasured else ""
-    below = " · ".join(part for part in (says, plain(subtitle, SUBTITLE_LINES * SUBTITLE_LINE - 40)) if part)
-    height_in, width_in = (float(x) for x in figure.get_size_inches()[::-1])
-    lines = textwrap.wrap(below, max(40, round(SUBTITLE_LINE * width_in / PAGE_IN)), max_lines=SUBTITLE_LINES) or [""]
+    width_in, height_in = (float(inches) for inches in figure.get_size_inches())
+    below = _broken(" · ".join(filter(None, (says, plain(subtitle, 400)))), 72 * 0.97 * width_in)
+    more_in = SUBTITLE_LINE_IN * (len(below) - 1)
+    height_in += more_in
+    figure.set_size_inches(width_in, height_in)
     figure.suptitle(plain(text, 80), x=0.01, y=1 - 0.06 / height_in, ha="left", va="top", size=12, weight="bold")
-    color = WARN if unmeasured else MUTED
-    figure.text(0.01, 1 - 0.31 / height_in, "\n".join(lines), ha="left", va="top", size=9, color=color)
+    figure.text(0.01, 1 - 0.31 / height_in, "\n".join(below), ha="left", va="top", size=SUBTITLE_PT,
+                color=WARN if unmeasured else MUTED)  # fmt: skip
     engine = figure.get_layout_engine()
     if engine is not None:
-        top = 1 - (0.56 + 0.17 * (len(lines) - 1)) / height_in
-        engine.set(rect=(0.004, 0.0, 0.992, top))  # type: ignore[call-arg]
+        engine.set(rect=(0.004, 0.0, 0.992, 1 - (0.56 + more_in) / height_in))  # type: ignore[call-arg]
     if unmeasured:
         _watermark(figure, origin.upper())
+
+
+def _broken(text: str, room_pt: float) -> list[str]:
+    """``text`` on as few lines as its words need; what does not fit on the last of ``SUBTITLE_LINES`` is cut there."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and text_width_pt(longer, SUBTITLE_PT) > room_pt:
+            if len(lines) == SUBTITLE_LINES:
+                return [*lines[:-1], f"{lines[-1].rstrip(' ·,')}…"]
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
+def text_width_pt(text: str, size_pt: float) -> float:
+    """How wide ``text`` is in the figures' font, in points."""
+    font = FontProperties(family=RC["font.family"], size=size_pt)
+    return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0])
 
 
 def _watermark(figure: Figure, word: str) -> None:
