@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -50,6 +51,7 @@ def test_the_fused_conv_first_block_of_the_worked_example_v3_is_bound_by_arithme
         peak_flops_per_s={"float16": 100e12},
         j_per_flop={"float16": 2e-12},
         bandwidth_bytes_per_s=1e12,
+        tdp_w=math.inf,
     )
     apart, together = waterline(conv_first(), machine), waterline([fused(conv_first())], machine)
     assert together.bars[0].bytes / 1e6 == pytest.approx(134.325, abs=5e-4)

@@ -234,5 +234,5 @@ def _name_shared(ax: Axes, points: Sequence[RoofPoint]) -> None:
         names = " = ".join(dict.fromkeys(plain(p.variant, NAME_AT_MOST) for p in alike))
         ax.annotate(
             names, (alike[0].intensity, alike[0].height), xytext=(4, -5), textcoords="offset points", ha="left",
-            va="top", rotation=-38, rotation_mode="anchor", size=6.5, color=MUTED, zorder=2.5,
+            va="top", rotation=-65, rotation_mode="anchor", size=6.5, color=MUTED, zorder=2.5,
         )  # fmt: skip
