@@ -23,7 +23,7 @@ Drawn = tuple[BarShape, float, float]
 
 
 def name_bars(ax: Axes, drawn: Sequence[Drawn]) -> None:
-    """Name the bars of form B that are wide enough, and beside the panel's towers those that lose most to memory.
+    """Name the bars of form B that are wide enough, and beside them those that are cut or lose most to memory.
 
     Args:
         ax: the panel, its limits set and its width that of its column.
@@ -32,7 +32,14 @@ def name_bars(ax: Axes, drawn: Sequence[Drawn]) -> None:
     per_in = ax.get_xlim()[1] / _width_in(ax)
     named = [shape for shape, left, width in drawn if name_inside(ax, shape.bar.label, left, width, 1.04)]
     total_s = sum(shape.bar.attainable_s for shape, *_ in drawn)
-    costly = [one for one in drawn if one[0] not in named and one[0].bar.tau_s and _lost_s(one) > COSTLY * total_s]
+    top = ax.get_ylim()[1]
+    costly = [
+        one
+        for one in drawn
+        if one[0].bar.tau_s
+        and one[0] not in named
+        and (_lost_s(one) > COSTLY * total_s or one[0].bar.attainable_s > top * one[0].bar.tau_s)
+    ]
     costly.sort(key=_lost_s, reverse=True)
     taken: list[tuple[float, float]] = []
     for shape, left, width in costly:
