@@ -226,7 +226,7 @@ def _enough_windows(plan: Plan) -> Plan:
         if more.reaches_precision:
             return more
     most = replace(plan, windows=plan.max_windows)
-    need = windows_for(error.halfwidth(window_s) / plan.precision)
+    need = max(windows_for(error.halfwidth(window_s) / plan.precision), most.windows + 2)
     need_s = error.length_s(plan.precision / gain_of(most.windows))
     said = (
         f"a precision of {percent(plan.precision)} is out of reach: the sensor may leave "
