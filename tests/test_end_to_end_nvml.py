@@ -83,20 +83,20 @@ def test_a_foreign_process_leaves_latency_and_blanks_joules(tmp_path, fake_nvml)
         assert "another process used the GPU" in row["reason"]
 
 
-def test_a_process_of_another_namespace_counts_too_and_can_be_allowed(tmp_path, fake_nvml):
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_process_of_another_namespace_counts_too_and_can_be_allowed(tmp_path, fake_nvml, allowed):
     nobody = 2**22  # no process here has this number
     config = board(quiet("h100"), STEADY, settings=(f"process compute {nobody}",))
-    done = run(tmp_path, fake_nvml.library, config)
+    done = run(tmp_path, fake_nvml.library, config, *(["--allow-foreign"] if allowed else []))
     assert done.returncode == 0, done.stderr
     for row in rows(tmp_path):
-        assert row["energy_per_inference_j"] == ""
-        assert "--allow-foreign" in row["reason"]
-    done = run(tmp_path, fake_nvml.library, config, "--allow-foreign", "--fresh")
-    assert done.returncode == 0, done.stderr
-    for row in rows(tmp_path):
-        assert float(row["power_w"]) == pytest.approx(POWER_W, rel=5e-3)
-        assert "foreign-allowed" in row["flags"].split()
-        assert "foreign-process" not in row["flags"].split()
+        flags = row["flags"].split()
+        assert ("foreign-allowed" in flags, "foreign-process" in flags) == (allowed, not allowed)
+        if allowed:
+            assert float(row["power_w"]) == pytest.approx(POWER_W, rel=5e-3)
+        else:
+            assert row["energy_per_inference_j"] == ""
+            assert "--allow-foreign" in row["reason"]
 
 
 def test_a_throttled_board_is_named_and_its_joules_are_not_printed(tmp_path, fake_nvml):
