@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from energybench.analysis.waterline_shapes import BarShape
 from energybench.report.panels import label
-from energybench.report.quantities import digits
+from energybench.report.quantities import digits, quantity
 from energybench.report.style import plain
 
 CHARACTER_IN = 0.056
@@ -20,6 +20,19 @@ COSTLY = 0.03
 
 Drawn = tuple[BarShape, float, float]
 """A bar, its left edge and its width as drawn."""
+
+
+def operator_tip(shape: BarShape) -> str:
+    """What pointing at a bar says: its operator, what it could take and what it took."""
+    bar = shape.bar
+    parts = [f"attainable {quantity(bar.attainable_s, 's')}"]
+    if bar.flops:
+        parts.insert(0, f"arithmetic {quantity(bar.tau_s, 's')}")
+    if bar.measured_s is not None:
+        parts.append(f"measured {quantity(bar.measured_s, 's')}")
+        if bar.tau_s:
+            parts.append(f"{digits(bar.measured_s / bar.tau_s)} times its arithmetic")
+    return f"{short(bar.label) or bar.family}\n{', '.join(parts)}"
 
 
 def name_bars(ax: Axes, drawn: Sequence[Drawn]) -> None:

@@ -17,13 +17,14 @@ from energybench.analysis.budget import EnergyBudget, TimeBudget, energy_budget,
 from energybench.machine import Machine
 from energybench.report.operators import Workflow
 from energybench.report.panels import grid, legend_below, rows_of_variants
-from energybench.report.quantities import Scale, digits, scale_for
+from energybench.report.quantities import Scale, digits, quantity, scale_for
 from energybench.report.style import APART, FOAM, GRID, INK, MUTED, PAPER, WATER, Palette, styled, title
+from energybench.report.svg import mark
 
 PALE = 0.42
 BAR = 0.66
-Part = tuple[float, str, float]
-"""Length, colour, opacity."""
+Part = tuple[str, float, str, float]
+"""What it is, length, colour, opacity."""
 
 
 @styled
@@ -72,13 +73,13 @@ def _times(ax: Axes, budgets: Sequence[TimeBudget], colors: Sequence[str]) -> No
     longest = 0.0
     for row, (budget, color) in enumerate(zip(budgets, colors, strict=True)):
         parts = [
-            (budget.arithmetic_s, color, 1.0),
-            (budget.memory_s, color, PALE),
-            (budget.apart_s, APART, 1.0),
-            (budget.kernels_s or 0.0, GRID, 1.0),
-            (budget.between_s or 0.0, PAPER, 1.0),
+            ("arithmetic", budget.arithmetic_s, color, 1.0),
+            ("memory", budget.memory_s, color, PALE),
+            ("operators without MACs", budget.apart_s, APART, 1.0),
+            ("lost in kernels", budget.kernels_s or 0.0, GRID, 1.0),
+            ("between kernels", budget.between_s or 0.0, PAPER, 1.0),
         ]
-        end = _stack(ax, row, parts, scale)
+        end = _stack(ax, row, parts, scale, "s")
         ax.plot([budget.fused_s * scale.factor] * 2, [row - BAR / 2, row + BAR / 2], color=WATER, linewidth=2.0)
         ax.annotate(_factors(budget), (end, row), xytext=(4, 0), textcoords="offset points", va="center", size=7.5,
                     color=MUTED)  # fmt: skip
@@ -93,13 +94,13 @@ def _joules(ax: Axes, budgets: Sequence[EnergyBudget], colors: Sequence[str]) ->
     longest = 0.0
     for row, (budget, color) in enumerate(zip(budgets, colors, strict=True)):
         parts = [
-            (budget.operations_j, color, 1.0),
-            (budget.bytes_j, color, PALE),
-            (budget.apart_j, APART, 1.0),
-            (budget.static_j, FOAM, 1.0),
-            (budget.rest_j or 0.0, GRID, 1.0),
+            ("operations", budget.operations_j, color, 1.0),
+            ("bytes", budget.bytes_j, color, PALE),
+            ("operators without MACs", budget.apart_j, APART, 1.0),
+            ("static power × time", budget.static_j, FOAM, 1.0),
+            ("not in the model", budget.rest_j or 0.0, GRID, 1.0),
         ]
-        end = _stack(ax, row, parts, scale)
+        end = _stack(ax, row, parts, scale, "J")
         if budget.measured_j is not None:
             measured = budget.measured_j * scale.factor
             ax.plot([measured] * 2, [row - BAR / 2, row + BAR / 2], color=INK, linewidth=1.2)
@@ -113,14 +114,15 @@ def _joules(ax: Axes, budgets: Sequence[EnergyBudget], colors: Sequence[str]) ->
     ax.set_xlabel(f"joules of an iteration ({scale.unit})")
 
 
-def _stack(ax: Axes, row: int, parts: Sequence[Part], scale: Scale) -> float:
+def _stack(ax: Axes, row: int, parts: Sequence[Part], scale: Scale, unit: str) -> float:
     """The parts one behind the other; what is not above zero has no length. Returns where the bar ends."""
     left = 0.0
-    for length, color, alpha in parts:
+    for what, length, color, alpha in parts:
         if length > 0:
             width = length * scale.factor
             edge = MUTED if color == PAPER else PAPER
-            ax.barh(row, width, BAR, left, color=color, alpha=alpha, edgecolor=edge, linewidth=0.4, zorder=2)
+            ax.barh(row, width, BAR, left, color=color, alpha=alpha, edgecolor=edge, linewidth=0.4, zorder=2,
+                    gid=mark("", f"{what}: {quantity(length, unit)} of an iteration"))  # fmt: skip
             left += width
     return left
 

@@ -15,9 +15,11 @@ from energybench.report.figures_waterline import PALE, PANELS_AT_MOST, SAME_REAC
 from energybench.report.panels import grid, legend_below, rows_of_variants
 from energybench.report.quantities import Scale, quantity, scale_for
 from energybench.report.style import APART, FOAM, GRID, INK, MUTED, PAPER, Palette, plain, styled, title
+from energybench.report.svg import mark
 
 ROW_IN = 0.17
 BAR = 0.78
+CAUSES = ("operations", "bytes", "static power × time")
 
 
 @styled
@@ -45,7 +47,7 @@ def energy_waterline_figure(
     reach_j = [max(line.energy.total_j, line.measured_j or 0.0) for _, line in shown]
     scale, same = scale_for(reach_j, "J"), max(reach_j) <= SAME_REACH * min(reach_j)
     for number, (ax, (name, line), mine_j) in enumerate(zip(axes, shown, reach_j, strict=False)):
-        _panel(ax, line, name, palette, scale, number)
+        _panel(ax, line, name, palette, scale)
         ax.set_xlim(0, 1.03 * (max(reach_j) if same else mine_j) * scale.factor)
         if number >= len(shown) - across:
             ax.set_xlabel(f"joules of an iteration ({scale.unit})" + ("" if same else ", own reach"))
@@ -56,17 +58,19 @@ def energy_waterline_figure(
     return figure
 
 
-def _panel(ax: Axes, line: EnergyWaterline, name: str, palette: Palette, scale: Scale, number: int) -> None:
+def _panel(ax: Axes, line: EnergyWaterline, name: str, palette: Palette, scale: Scale) -> None:
     names = [short(bar.label, 24) or bar.family for bar in line.bars]
     end = 0.0
     for row, bar in enumerate(line.bars):
         color = APART if bar.apart else palette.color(name)
         parts = ((bar.energy.operations_j, color, 1.0), (bar.energy.bytes_j, color, PALE),
                  (bar.energy.static_j, FOAM, 1.0))  # fmt: skip
+        spent = ", ".join(f"{what} {quantity(j, 'J')}" for what, (j, *_) in zip(CAUSES, parts, strict=True) if j)
+        tip = f"{names[row]}\n{spent}, together {quantity(bar.energy.total_j, 'J')}"
         for joules, fill, alpha in parts:
             width = joules * scale.factor
             ax.barh(row, width, BAR, end, color=fill, alpha=alpha, edgecolor=PAPER, linewidth=0.3,
-                    gid=f"operator-{number}-{row}")  # fmt: skip
+                    gid=mark("", tip))  # fmt: skip
             end += width
     if line.measured_j is not None:
         ax.barh(len(names), line.measured_j * scale.factor, BAR, color=GRID, edgecolor=INK, linewidth=0.8)

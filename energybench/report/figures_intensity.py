@@ -12,10 +12,12 @@ from matplotlib.patches import Patch, Rectangle
 
 from energybench.analysis.waterline import Waterline
 from energybench.analysis.waterline_shapes import BarShape, condensed, form_a
-from energybench.report.bar_names import name_inside
+from energybench.report.bar_names import name_inside, operator_tip
 from energybench.report.figures_waterline import PALE, PANELS_AT_MOST, WIDE_AT_MOST, efficiencies
 from energybench.report.panels import grid, legend_below, log_axis
+from energybench.report.quantities import digits
 from energybench.report.style import INK, MUTED, PAPER, WATER, Palette, plain, styled, title
+from energybench.report.svg import mark
 
 DEEPEST = 0.004
 """Share of the balance below which a bar or mark is cut: thin operators of nanoseconds would set the axis."""
@@ -46,7 +48,7 @@ def intensity_figure(
     for number, (ax, (name, line)) in enumerate(zip(axes, shown, strict=False)):
         ax.set_xlim(0, 100)
         ax.set_ylim(low, high)
-        _panel(ax, line, name, palette, number)
+        _panel(ax, line, name, palette)
         log_axis(ax, "", axis="y", ticks=4)
         ax.grid(visible=False, axis="x")
         if number % across == 0:
@@ -67,15 +69,17 @@ def _reach(lines: Sequence[Waterline]) -> tuple[float, float]:
     return max(min(heights) / 2, DEEPEST * min(s.level for s in shapes)), max(heights) * 1.6
 
 
-def _panel(ax: Axes, line: Waterline, name: str, palette: Palette, number: int) -> None:
+def _panel(ax: Axes, line: Waterline, name: str, palette: Palette) -> None:
     low, high = ax.get_ylim()
-    for place, shape in enumerate(form_a(line)):
+    for shape in form_a(line):
+        of_it = f"{digits(shape.height)} FLOP/byte of the {digits(shape.level)} at which memory stops being the bound"
+        tip = f"{operator_tip(shape)}\n{of_it}"
         left, width = 100 * shape.left, 100 * shape.width
         height = max(low, min(shape.height, high))
         ax.add_patch(
             Rectangle((left, low), width, height - low, facecolor=palette.color(name),
                       alpha=1.0 if shape.height >= shape.level else PALE, edgecolor=PAPER,
-                      linewidth=0.5 if width > 0.6 else 0.0, gid=f"operator-{number}-{place}")
+                      linewidth=0.5 if width > 0.6 else 0.0, gid=mark("", tip))
         )  # fmt: skip
         ax.plot([left, left + width], [shape.level] * 2, color=WATER, linewidth=1.6, zorder=5)
         if shape.measured_height is not None and shape.measured_height > low:

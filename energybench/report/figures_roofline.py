@@ -23,9 +23,10 @@ from energybench.analysis.roofline import (
 )
 from energybench.machine import Machine
 from energybench.report.panels import grid, label, legend_below, log_axis
-from energybench.report.quantities import quantity
+from energybench.report.quantities import digits, estimate, quantity
 from energybench.report.roof_points import RoofPoint, case_points, operator_points, shared_work
 from energybench.report.style import INK, MUTED, PAPER, WARN, Palette, plain, styled, title
+from energybench.report.svg import mark
 
 PANELS_AT_MOST = 3
 VARIANTS_NAMED = 30
@@ -172,7 +173,7 @@ def _dots(ax: Axes, dots: Sequence[RoofPoint], palette: Palette) -> None:
     for dot in dots:
         ax.plot(
             dot.intensity, dot.height, palette.marker(dot.variant), color=palette.color(dot.variant), markersize=2.6,
-            markeredgewidth=0, alpha=0.55, zorder=3, gid=dot.row_id,
+            markeredgewidth=0, alpha=0.55, zorder=3, gid=mark(dot.row_id, _tip(dot, "FLOP/s")),
         )  # fmt: skip
 
 
@@ -219,13 +220,19 @@ def _axes(ax: Axes, points: Sequence[RoofPoint], palette: Palette, unit: str, *,
             ax.plot([p.intensity, p.intensity], [p.low, p.high], color=color, linewidth=1.0, zorder=3)
         ax.plot(
             p.intensity, p.height, palette.marker(p.variant), color=color, markersize=size, markeredgewidth=0.9,
-            markerfacecolor=PAPER if several and p.batch == smallest else color, zorder=4, gid=p.row_id, clip_on=False,
+            markerfacecolor=PAPER if several and p.batch == smallest else color, zorder=4, clip_on=False,
+            gid=mark(p.row_id, _tip(p, unit)),
         )  # fmt: skip
     _name_shared(ax, points)
     log_axis(ax, "")
     log_axis(ax, unit, axis="y", ticks=7)
     ax.set_xlabel(f"{'' if narrow else 'operational '}intensity (FLOP/byte, log scale)")
     ax.set_title(points[0].dtype)
+
+
+def _tip(point: RoofPoint, unit: str) -> str:
+    name = f"{point.variant}: {point.operator}" if point.operator else point.variant
+    return f"{name}\n{estimate(point.height, point.low, point.high, unit)} at {digits(point.intensity)} FLOP/byte"
 
 
 def _name_shared(ax: Axes, points: Sequence[RoofPoint]) -> None:

@@ -19,10 +19,11 @@ from matplotlib.ticker import MaxNLocator
 
 from energybench.analysis.waterline import Waterline
 from energybench.analysis.waterline_shapes import BarShape, condensed, form_b
-from energybench.report.bar_names import name_bars
+from energybench.report.bar_names import name_bars, operator_tip
 from energybench.report.panels import grid, legend_below
 from energybench.report.quantities import Scale, digits, quantity, scale_for
 from energybench.report.style import APART, GRID, INK, MUTED, PAPER, WATER, Palette, plain, styled, title
+from energybench.report.svg import mark
 
 PANELS_AT_MOST = 10
 WIDE_AT_MOST = 3
@@ -112,11 +113,11 @@ def _panel(ax: Axes, line: Waterline, name: str, palette: Palette, frame: Frame,
     ax.set_xlim(0, 1.01 * reach_s * scale.factor)
     ax.set_ylim(0, frame.top)
     drawn: list[tuple[BarShape, float, float]] = []
-    for place, shape in enumerate(form_b(line)):
+    for shape in form_b(line):
         apart = not shape.bar.flops
         left = (shape.left + (GAP * reach_s if apart and line.bars else 0.0)) * scale.factor
         width = shape.width * scale.factor
-        _bar(ax, shape, left, width, APART if apart else palette.color(name), f"operator-{number}-{place}")
+        _bar(ax, shape, left, width, APART if apart else palette.color(name))
         drawn.append((shape, left, width))
     ax.axhline(1, color=WATER, linewidth=1.6, zorder=5)
     ax.grid(visible=False)
@@ -129,7 +130,7 @@ def _panel(ax: Axes, line: Waterline, name: str, palette: Palette, frame: Frame,
     ax.text(0.0, 1.03, "\n".join(efficiencies(line)), transform=ax.transAxes, va="bottom", size=7.5, color=MUTED)
 
 
-def _bar(ax: Axes, shape: BarShape, left: float, width: float, color: str, gid: str) -> None:
+def _bar(ax: Axes, shape: BarShape, left: float, width: float, color: str) -> None:
     """Arithmetic up to the waterline, memory above it, the kernel's own loss above both, as far as the panel goes."""
     top = ax.get_ylim()[1]
     attainable, measured = shape.bar.attainable_s / (shape.width or 1.0), shape.measured_height
@@ -139,12 +140,12 @@ def _bar(ax: Axes, shape: BarShape, left: float, width: float, color: str, gid: 
         (1.0, attainable, color, PALE),
         (max(attainable, 1.0), measured or 0.0, GRID, 1.0),
     ]
-    for number, (bottom, reach, fill, alpha) in enumerate(layers):
+    for bottom, reach, fill, alpha in layers:
         height = min(reach, top) - bottom
         if height > 0:
             ax.add_patch(
                 Rectangle((left, bottom), width, height, facecolor=fill, alpha=alpha, edgecolor=PAPER,
-                          linewidth=0.0 if thin else 0.5, gid=f"{gid}-{number}")
+                          linewidth=0.0 if thin else 0.5, gid=mark("", operator_tip(shape)))
             )  # fmt: skip
     if measured is not None and measured <= top:
         ax.plot([left, left + width], [measured] * 2, color=INK, linewidth=1.2, zorder=4)

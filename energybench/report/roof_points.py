@@ -32,6 +32,7 @@ class RoofPoint:
         high: upper end.
         row_id: the row of the table it belongs to.
         work: identity of the work; cases that share it are one measurement.
+        operator: its name in the network; empty for a case.
     """
 
     variant: str
@@ -43,6 +44,7 @@ class RoofPoint:
     high: float
     row_id: str
     work: str
+    operator: str = ""
 
 
 def case_points(cases: pd.DataFrame, operators: pd.DataFrame, stem: str, unit: str, column: str) -> list[RoofPoint]:
@@ -82,7 +84,7 @@ def operator_points(cases: pd.DataFrame, operators: pd.DataFrame) -> list[RoofPo
             if seconds and op.bytes and op.flops > least:
                 points.append(
                     RoofPoint(row["variant"], int(row["batch"]), op.dtype, op.flops / op.bytes, op.flops / seconds,
-                              math.nan, math.nan, f"case-{index}-operator", str(row["work"]))
+                              math.nan, math.nan, f"case-{index}", str(row["work"]), op.path or op.name)
                 )  # fmt: skip
     return points[:DOTS_AT_MOST]
 
