@@ -59,6 +59,8 @@ class Machine:
         sources: where each number comes from; mappings have keys like ``j_per_flop.float16``.
         provenance: ``data sheet``, ``fitted`` or ``measured``.
         match: device names as drivers report them.
+        compute_capability: NVIDIA's number of the generation, None where it has none: cards of one generation run the
+            same kernels.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Machine:
     sources: Mapping[str, str]
     provenance: str
     match: tuple[str, ...]
+    compute_capability: float | None = None
 
     @property
     def has_energy(self) -> bool:
@@ -163,6 +166,8 @@ def machine_to_dict(machine: Machine) -> dict[str, Any]:
         "provenance": machine.provenance,
         "match": list(machine.match),
     }
+    if machine.compute_capability is not None:
+        data["compute_capability"] = machine.compute_capability
     for field in NUMBER_FIELDS:
         value = getattr(machine, field)
         if isinstance(value, Mapping) and machine.has_energy | (field != "j_per_flop"):
@@ -302,7 +307,13 @@ def _machine(sheet: Sheet) -> Machine:
             numbers[field] = take(field, entry) if entry is not None else math.nan if field in ENERGY else None
     numbers["j_per_flop"] = numbers["j_per_flop"] or dict.fromkeys(numbers["peak_flops_per_s"], math.nan)
     return Machine(
-        name=sheet.name, title=sheet.title, provenance=sheet.provenance, match=sheet.match, sources=sources, **numbers
+        name=sheet.name,
+        title=sheet.title,
+        provenance=sheet.provenance,
+        match=sheet.match,
+        compute_capability=sheet.compute_capability,
+        sources=sources,
+        **numbers,
     )
 
 

@@ -52,6 +52,7 @@ class Sheet(BaseModel):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
     title: Annotated[str, Field(min_length=1)]
     provenance: Literal["data sheet", "fitted", "measured"]
+    compute_capability: Annotated[float, Field(gt=0)] | None = None
     match: tuple[str, ...] = ()
     peak_flops_per_s: Annotated[dict[Dtype, Positive], Field(min_length=1)]
     bandwidth_bytes_per_s: Positive
@@ -78,7 +79,8 @@ class Sheet(BaseModel):
         return self
 
 
-NUMBER_FIELDS = tuple(name for name in Sheet.model_fields if name not in {"name", "title", "provenance", "match"})
+WORD_FIELDS = frozenset({"name", "title", "provenance", "compute_capability", "match"})
+NUMBER_FIELDS = tuple(name for name in Sheet.model_fields if name not in WORD_FIELDS)
 
 
 def sheet_from_yaml(text: str, *, origin: str) -> Sheet:

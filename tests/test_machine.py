@@ -58,11 +58,30 @@ def test_every_board_the_project_promises_has_a_sheet():
 
 
 @pytest.mark.parametrize("machine", machine_table(), ids=lambda machine: machine.name)
-def test_no_sheet_predicts_more_than_the_power_limit_at_peak_arithmetic_or_at_full_bandwidth(machine: Machine):
-    for dtype, peak in machine.peak_flops_per_s.items():
-        assert machine.static_w + machine.j_per_flop[dtype] * peak <= machine.tdp_w
+def test_no_sheet_predicts_more_than_the_power_limit_at_full_bandwidth(machine: Machine):
     assert machine.static_w + machine.j_per_byte * machine.bandwidth_bytes_per_s <= machine.tdp_w
     assert machine.idle_w <= machine.static_w
+
+
+def test_boards_of_one_generation_pay_the_same_for_an_operation_whatever_their_power_limits():
+    energies: dict[tuple[float | None, str], set[float]] = {}
+    for machine in machine_table():
+        for dtype in ("float32", "float16"):
+            if dtype in machine.j_per_flop:
+                energies.setdefault((machine.compute_capability, dtype), set()).add(machine.j_per_flop[dtype])
+    assert all(len(found) == 1 for found in energies.values())
+    assert len(energies) < len(machine_table())  # or nothing was compared
+
+
+@pytest.mark.parametrize(
+    ("name", "sustained"),
+    [("t4", 4.7e12), ("l4", 12.8e12)],  # best float32 products of NeuSight's data, under limits of 70 and 72 W
+)
+def test_boards_that_cannot_hold_their_peak_hold_the_rate_that_was_measured_at_their_power_limit(name, sustained):
+    machine = load_machine(name)
+    moving_w = machine.tdp_w - machine.static_w
+    assert moving_w / machine.j_per_flop["float32"] == pytest.approx(sustained, rel=0.01)
+    assert sustained < 0.6 * machine.peak_flops_per_s["float32"]
 
 
 @pytest.mark.parametrize("machine", machine_table(), ids=lambda machine: machine.name)
