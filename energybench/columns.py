@@ -182,6 +182,7 @@ OPERATORS: tuple[Column, ...] = (
     Column("kernel_size", "", "longer side of the filter, 0 where meaningless", "counted"),
     Column("out_channels", "", "output channels or columns, 0 where meaningless", "counted"),
     Column("stride", "", "longer step of the filter, 0 where meaningless", "counted"),
+    Column("input_side", "", "longer side of a convolution's input, 0 where meaningless", "counted"),
     Column("known", "", "False where no closed form knows it: its MACs are missing", "counted"),
     Column("dtype", "", "number format", "counted"),
     Column("measured_s", "s per iteration", "device time; empty where not measured per operator", "measured"),

@@ -70,6 +70,7 @@ class OperatorCost:
         kernel_size: the filter's (longer) side, 0 where that has no meaning.
         out_channels: output channels of a convolution, columns of a matrix product; 0 where that has no meaning.
         stride: the (longer) step of a convolution's filter; 0 where that has no meaning.
+        input_side: the (longer) side of a convolution's input; 0 where that has no meaning.
         weight_bytes: the part of ``read_bytes`` that are parameters and buffers, the same in every iteration.
         path: module path inside the network, ``features.3.conv``; empty for the module itself.
         known: False for an operator no closed form knows: its bytes are counted from its tensors, its MACs are
@@ -87,6 +88,7 @@ class OperatorCost:
     kernel_size: int = 0
     out_channels: int = 0
     stride: int = 0
+    input_side: int = 0
     weight_bytes: int = 0
     path: str = ""
     known: bool = True
@@ -212,6 +214,7 @@ def convolution_cost(
         kernel_size=kernel_size,
         out_channels=output_shape[1],
         stride=stride,
+        input_side=max(input_shape[2:]),
         weight_bytes=weights * element_bytes,
         path=path,
     )

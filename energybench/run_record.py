@@ -189,6 +189,7 @@ def operator_records(plans: Sequence[WorkPlan]) -> list[OperatorRecord]:
             kernel_size=op.kernel_size,
             out_channels=op.out_channels,
             stride=op.stride,
+            input_side=op.input_side,
             weight_bytes=op.weight_bytes,
             known=op.known,
         )

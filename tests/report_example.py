@@ -241,8 +241,8 @@ def operator_rows(cases: pd.DataFrame) -> pd.DataFrame:
              "family": family, "macs": case["macs"], "flops": 2 * case["macs"], "bytes": case["compulsory_bytes"],
              "read_bytes": case["compulsory_bytes"], "write_bytes": 0, "weight_bytes": 0,
              "groups": case["channels"] // group_size, "group_size": group_size, "kernel_size": 3,
-             "out_channels": case["channels"], "stride": 1, "known": True, "dtype": case["dtype"],
-             "measured_s": math.nan, "kernel": None}
+             "out_channels": case["channels"], "stride": 1, "input_side": case["size"], "known": True,
+             "dtype": case["dtype"], "measured_s": math.nan, "kernel": None}
         )  # fmt: skip
     return pd.DataFrame(rows)
 

@@ -2,20 +2,19 @@
 
 import pytest
 
+from energybench.analysis.kernel_demand import LANE_OUTPUTS, kernel_class, kernel_demand
 from energybench.analysis.kernel_efficiency import (
     Efficiency,
     Quality,
     efficiency_from_yaml,
     efficiency_to_yaml,
     family_of_class,
-    kernel_class,
-    kernel_demand,
     kernel_latency_s,
     load_efficiency,
     quality_of,
     stand_ins,
 )
-from energybench.cost import Operand, conv2d_cost, elementwise_cost, matmul_cost
+from energybench.cost import Operand, conv2d_cost, convolution_backward_cost, elementwise_cost, matmul_cost
 from energybench.errors import MachineError
 from energybench.machine import load_machine
 
@@ -42,7 +41,7 @@ def test_with_great_overlap_the_longer_of_both_counts():
 
 
 def test_every_step_of_the_sum_behind_an_output_takes_its_time():
-    op = matmul_cost(M=2, N=2, K=1000)
+    op = matmul_cost(M=1024, N=2048, K=1000)  # enough outputs for every lane
     with_steps = kernel_latency_s(op, H200, table(step_s=1e-8))
     assert with_steps - kernel_latency_s(op, H200, table()) == pytest.approx(1000 * 1e-8)
 
@@ -55,6 +54,32 @@ def test_the_page_says_how_much_of_a_small_layers_prediction_is_a_chain_that_no_
     assert quality_of(shipped, kernel_demand(op, load_machine("v100-sxm2"))).step_s == step_s
     assert round(512 * 9 * step_s * 1e6) == 30
     assert round(kernel_latency_s(op, H200, shipped) * 1e6) == 34
+
+
+def test_the_sums_of_a_product_are_split_over_lanes_that_would_idle_and_those_of_a_convolution_are_not():
+    lanes = H200.peak_flops_per_s["float32"] / 3e9  # two FLOP a lane and clock, at 1.5 GHz
+    quarter = round(LANE_OUTPUTS * lanes / 4)
+    assert kernel_demand(matmul_cost(M=1, N=quarter, K=8192), H200).steps == pytest.approx(8192 / 4, rel=1e-4)
+    assert kernel_demand(matmul_cost(M=8, N=quarter, K=8192), H200).steps == 8192
+    assert kernel_demand(conv2d_cost(N=1, C=512, H=7, W=7, K=64, R=3, S=3, padding=1), H200).steps == 512 * 9
+
+
+def test_a_gradient_of_weights_waits_for_no_chain_whatever_the_batch():
+    forward = convolution(N=64)
+    x, weight, y = Operand((64, 64, 28, 28)), Operand((64, 64, 3, 3)), Operand((64, 64, 28, 28))
+    _, of_weight = convolution_backward_cost(forward, x=x, weight=weight, y=y, gradients=(True, True, False))
+    assert kernel_demand(forward, H200).steps == 64 * 9
+    assert kernel_demand(of_weight, H200).steps == 0
+
+
+def test_kernels_timed_one_by_one_take_the_launch_they_were_timed_with_and_others_the_machines():
+    op = matmul_cost(M=2, N=2, K=2)
+    timed = table(launch_s=50e-6)
+    graph = kernel_latency_s(op, H200, timed)
+    assert kernel_latency_s(op, H200, timed, "standalone") - graph == pytest.approx(50e-6 - H200.launch_s)
+    assert kernel_latency_s(op, H200, table(), "standalone") == kernel_latency_s(op, H200, table())
+    fitted = timed.model_copy(update={"launch_s": 9e-6})
+    assert kernel_latency_s(op, H200, fitted) - graph == pytest.approx(9e-6 - H200.launch_s)
 
 
 def test_half_empty_tensor_lanes_double_the_arithmetic_of_a_grouped_convolution():
@@ -82,6 +107,9 @@ def test_channels_a_narrow_dense_convolution_lacks_are_multiplied_all_the_same()
     assert kernel_demand(depthwise, v100).arithmetic_s == depthwise.flops / v100.peak_flops_per_s["float32"]
 
 
+SKIPPING = {"R": 1, "S": 1, "stride": 2, "groups": 64, "padding": 0}
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -93,6 +121,9 @@ def test_channels_a_narrow_dense_convolution_lacks_are_multiplied_all_the_same()
         ({"R": 1, "S": 1, "stride": 2}, "conv_pointwise_strided"),
         ({"R": 1, "S": 1, "groups": 64}, "conv_depthwise_1x1"),
         ({"groups": 8}, "conv_grouped"),
+        ({**SKIPPING, "H": 64, "W": 16, "dtype": "float16"}, "conv_depthwise_1x1_strided_wide"),
+        ({**SKIPPING, "H": 63, "W": 16, "dtype": "float16"}, "conv_depthwise_1x1_strided"),
+        ({**SKIPPING, "H": 64, "W": 64}, "conv_depthwise_1x1_strided"),
     ],
 )
 def test_a_convolutions_class_says_its_filter_and_whether_it_is_strided(changes, expected):
@@ -107,6 +138,10 @@ def test_what_stands_in_for_a_class_has_stride_one_first_then_a_smaller_filter()
         "conv_grouped_large",
         "conv_grouped_5x5",
         "conv_grouped",
+    ]
+    assert list(stand_ins("conv_depthwise_1x1_strided_wide"))[:2] == [
+        "conv_depthwise_1x1_strided_wide",
+        "conv_depthwise_1x1_strided",
     ]
     assert list(stand_ins("pooling")) == ["pooling", "elementwise"]
     assert list(stand_ins("gemm")) == ["gemm"]

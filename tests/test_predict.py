@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 import pytest
 
 from energybench.analysis.kernel_efficiency import Efficiency, Quality, kernel_latency_s, load_efficiency
-from energybench.analysis.network_latency import PASSES, network_latency_s
+from energybench.analysis.network_latency import network_latency_s
 from energybench.analysis.predict import (
+    GOOD_PRODUCT,
     UNIT_ENERGY_ERROR,
     UNJUDGED_ERROR,
     arithmetic_ceiling,
@@ -65,11 +66,21 @@ def test_a_board_at_its_power_limit_slows_down_until_it_is_within():
 
 def test_the_expected_latency_error_is_that_of_the_kernels_weighted_by_their_time():
     judged = load_efficiency()
-    predicted = predict_work([CONV, RELU], H200, judged)
-    seconds = [kernel_latency_s(op, H200, judged) for op in (CONV, RELU)]
+    large = replace(CONV, macs=64 * CONV.macs, read_bytes=64 * CONV.read_bytes, write_bytes=64 * CONV.write_bytes)
+    predicted = predict_work([large, RELU], H200, judged)
+    seconds = [kernel_latency_s(op, H200, judged) for op in (large, RELU)]
     errors = [judged.kernels[name]["float32"].latency_error for name in ("conv_dense", "elementwise")]
     expected = sum(s * e for s, e in zip(seconds, errors, strict=True)) / sum(seconds)
     assert predicted.latency_error == pytest.approx(expected)
+
+
+def test_away_from_the_board_it_was_fitted_on_a_chain_may_be_all_wrong_and_the_expected_error_says_so():
+    op = matmul_cost(M=1024, N=2048, K=10_000)  # enough outputs for every lane
+    chained = table(step_s=1e-7, latency_error=0.1)
+    latency_s = kernel_latency_s(op, H200, chained)
+    assert predict_work([op], H200, chained).latency_error == pytest.approx(10_000 * 1e-7 / latency_s)
+    here = chained.model_copy(update={"name": H200.name})  # what `fit` calls the table of this machine
+    assert predict_work([op], H200, here).latency_error == pytest.approx(0.1)
 
 
 def test_a_class_never_judged_is_given_a_large_error_and_joules_at_least_that_of_the_sheet():
@@ -104,16 +115,23 @@ def test_work_that_reaches_the_ceiling_scales_with_the_peaks_and_work_without_fl
     assert half == pytest.approx(peaks + bandwidths)
 
 
-def test_the_ceiling_is_the_best_share_of_peak_that_was_reached():
+def test_the_ceiling_is_the_best_share_of_peak_that_was_reached_but_not_below_that_of_a_good_product():
     peak = H200.peak_flops_per_s["float16"]
-    assert arithmetic_ceiling([(peak, 2.0), (peak, 1.25), (peak, 9.0)], "float16", H200) == pytest.approx(0.8)
+    assert arithmetic_ceiling([(peak, 2.0), (peak, 1 / 0.9), (peak, 9.0)], "float16", H200) == pytest.approx(0.9)
+    assert arithmetic_ceiling([(peak, 2.0)], "float16", H200) == GOOD_PRODUCT
+    assert arithmetic_ceiling([], "float16", H200) == GOOD_PRODUCT
 
 
-def test_a_network_of_activations_only_takes_its_counted_passes_over_memory():
+@pytest.mark.parametrize(("kind", "passes"), [("convolution", 7), ("depthwise", 7), ("transformer", 38 / 9)])
+def test_a_network_of_activations_only_takes_the_counted_passes_of_its_kind_over_memory(kind, passes):
     efficiency = load_efficiency()
-    seconds = network_latency_s(macs=0, activations=1e9, dtype="float16", machine=H200, efficiency=efficiency)
+    work = {"activations": 1e9, "dtype": "float16", "machine": H200, "efficiency": efficiency, "kind": kind}
     bandwidth = efficiency.kernels["elementwise"]["float32"].bandwidth * H200.bandwidth_bytes_per_s
-    assert seconds == pytest.approx(PASSES * 2e9 / bandwidth)
+    assert network_latency_s(macs=0, **work) == pytest.approx(passes * 2e9 / bandwidth)
+    # a step of training is forward and two gradients: three times the products; 21 passes of 7 (see TRAINING)
+    for macs in (0, 1e12):
+        step_s = network_latency_s(macs=macs, training=True, **work)
+        assert step_s == pytest.approx(3 * network_latency_s(macs=macs, **work))
 
 
 GROUPED = """

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from energybench.analysis.kernel_efficiency import kernel_demand
+from energybench.analysis.kernel_demand import kernel_demand
 from energybench.cost import OperatorCost
 from energybench.machine import Machine
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from energybench.analysis.kernel_efficiency import Efficiency, kernel_demand, kernel_latency_s, quality_of
+from energybench.analysis.kernel_efficiency import Efficiency, KernelTime, Launch, kernel_time
 from energybench.cost import OperatorCost
 from energybench.machine import EnergySplit, Machine, peak_for, rate_dtype
 
@@ -21,6 +21,10 @@ UNIT_ENERGY_ERROR = 0.30
 
 UNJUDGED_ERROR = 0.5
 """Of the latency of a kernel class that was never judged on work left out. Ours."""
+
+GOOD_PRODUCT = 0.84
+"""Fraction of a dense peak that large products of good libraries reach: the middle of 0.80-0.88 (stas00/ml-engineering,
+matmul table)."""
 
 
 class Planned(Protocol):
@@ -95,8 +99,16 @@ def predictions(plans: Iterable[Planned], machine: Machine, efficiency: Efficien
     }
 
 
-def predict_work(operators: Sequence[OperatorCost], machine: Machine, efficiency: Efficiency) -> Prediction:
+def predict_work(
+    operators: Sequence[OperatorCost], machine: Machine, efficiency: Efficiency, launch: Launch = "graph"
+) -> Prediction:
     """The prediction for kernels that run one after another.
+
+    Args:
+        operators: the kernels, in order.
+        machine: where they run.
+        efficiency: what kernels reach.
+        launch: queued ahead in a graph, or launched and timed one by one.
 
     Raises:
         MachineError: as ``predictions``.
@@ -105,13 +117,13 @@ def predict_work(operators: Sequence[OperatorCost], machine: Machine, efficiency
     for op in operators:
         if not op.bytes:
             continue
-        quality = quality_of(efficiency, kernel_demand(op, machine))
-        kernel_s = kernel_latency_s(op, machine, efficiency)
-        latency_s += kernel_s
-        wrong_s += kernel_s * (UNJUDGED_ERROR if quality.latency_error is None else quality.latency_error)
+        kernel = kernel_time(op, machine, efficiency, launch)
+        latency_s += kernel.latency_s
+        wrong_s += kernel.latency_s * _latency_error(kernel, known_here=efficiency.name == machine.name)
         bytes_j += op.bytes * machine.j_per_byte
         if op.flops:
-            operations_j += op.flops * machine.j_per_flop[rate_dtype(machine, op.dtype)] * quality.operations
+            j_per_flop = machine.j_per_flop[rate_dtype(machine, op.dtype)]
+            operations_j += op.flops * j_per_flop * kernel.quality.operations
     latency_error = wrong_s / latency_s
     capped_s = (operations_j + bytes_j) / (machine.tdp_w - machine.static_w)
     power_capped = capped_s > latency_s
@@ -175,7 +187,9 @@ def transferred_latency_s(
 
 
 def arithmetic_ceiling(measured: Iterable[tuple[float, float]], dtype: str, machine: Machine) -> float:
-    """The largest fraction of peak that any of some whole workloads reached.
+    """The largest fraction of peak that any of some whole workloads reached; ``GOOD_PRODUCT`` if none reached that.
+
+    Few workloads, or only such as memory bounds, do not show what the machine can reach.
 
     Args:
         measured: (flops, seconds) of each.
@@ -183,10 +197,21 @@ def arithmetic_ceiling(measured: Iterable[tuple[float, float]], dtype: str, mach
         machine: where they ran.
 
     Raises:
-        ValueError: there is none.
         MachineError: the machine has no peak for ``dtype``.
     """
-    return max(flops / seconds for flops, seconds in measured) / peak_for(machine, dtype)
+    reached = (flops / seconds / peak_for(machine, dtype) for flops, seconds in measured)
+    return max([GOOD_PRODUCT, *reached])
+
+
+def _latency_error(kernel: KernelTime, *, known_here: bool) -> float:
+    """Expected relative error of one kernel's seconds.
+
+    The seconds of a chain are those of the boards it was fitted on, and no sheet scales them: away from there the share
+    of the latency that is chain may be all wrong.
+    """
+    stated = kernel.quality.latency_error
+    stated = UNJUDGED_ERROR if stated is None else stated
+    return stated if known_here else max(stated, kernel.chain_s / kernel.latency_s)
 
 
 def _energy_error(energy: EnergySplit, latency_error: float, machine: Machine, efficiency: Efficiency) -> float:

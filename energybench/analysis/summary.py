@@ -122,6 +122,7 @@ def _operator_rows(book: Book) -> list[Row]:
             "kernel_size": o.kernel_size,
             "out_channels": o.out_channels,
             "stride": o.stride,
+            "input_side": o.input_side,
             "known": o.known,
             "dtype": o.dtype,
             "measured_s": o.measured_s,

@@ -72,6 +72,7 @@ class OperatorRecord(_Record):
     kernel_size: Count = 0
     out_channels: Count = 0
     stride: Count = 0
+    input_side: Count = 0
     weight_bytes: Count = 0
     known: bool = True
     measured_s: float | None = None

@@ -118,6 +118,7 @@ def _cost(row: dict[Any, Any]) -> OperatorCost:
         kernel_size=int(row["kernel_size"]),
         out_channels=int(row["out_channels"]),
         stride=int(row["stride"]),
+        input_side=int(row["input_side"]),
         weight_bytes=int(row["weight_bytes"]),
         path=str(row["path"] or ""),
         known=bool(row["known"]),
