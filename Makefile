@@ -62,8 +62,9 @@ soak: $(READY)
 	PYTHONPATH=tests $(BIN)/python tests/soak.py
 
 # Predictions against published latencies (../shared/data, or ENERGYBENCH_DATA): rebuilds docs/prediction.*
+# Other files of the same layouts: make predict-check DATA=folder, into build/prediction
 predict-check: $(READY)
-	$(BIN)/python tests/prediction/check.py
+	$(BIN)/python tests/prediction/check.py $(if $(DATA),$(DATA) --output build/prediction)
 
 # On a machine with a GPU: doctor, calibration, suites, self-test, peers, in under ten minutes with the environment there.
 gpu-check:
