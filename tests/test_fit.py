@@ -12,7 +12,8 @@ from energybench.analysis.fit import fit_run, run_points
 from energybench.analysis.fit_energy import EnergyPoint, fit_energy
 from energybench.analysis.fit_latency import PRIOR, fit_latency
 from energybench.analysis.fit_text import fit_lines
-from energybench.analysis.kernel_efficiency import Efficiency, Quality, kernel_class, kernel_latency_s, load_efficiency
+from energybench.analysis.kernel_demand import kernel_class
+from energybench.analysis.kernel_efficiency import Efficiency, Quality, kernel_latency_s, load_efficiency
 from energybench.analysis.latency_table import LatencyPoint, constant_names, latency_table
 from energybench.analysis.predict import UNJUDGED_ERROR, predict_work
 from energybench.cost import Operand, conv2d_cost, elementwise_cost, matmul_cost
