@@ -132,7 +132,9 @@ RESULTS: tuple[Column, ...] = (
     Column("impossible_share", "", "share of the readings that were impossible and dropped", "measured"),
     Column("alias_bound", "", "most that joules can be off because the sensor sees only part of the time", "measured"),
     Column("observer_effect", "", "loop time polled as usual over hardly polled - 1", "measured"),
-    Column("edge_halfwidth", "", "relative 95 % half-width that the timing of one window's ends leaves", "measured"),
+    Column(
+        "edge_halfwidth", "", "relative 95 % half-width of a window: its ends' timing, or readings' noise", "measured"
+    ),
     Column("unaligned_error", "", "what one window would err by, were the counter read at the loop's ends", "measured"),
     Column(
         "model_error", "", "expected relative error of predicted joules; only where provenance is modelled", "modelled"
@@ -219,7 +221,7 @@ WINDOWS: tuple[Column, ...] = (
     Column("loop_latency_s", "s per iteration", "loop time per iteration over the interior", "measured"),
     Column("energy_per_iteration_j", "J per iteration", "power_w x loop_latency_s", "measured"),
     Column("interior_s", "s", "time between the two ticks that were used", "measured"),
-    Column("edge_halfwidth", "", "relative 95 % half-width that the timing of these ticks leaves", "measured"),
+    Column("edge_halfwidth", "", "relative 95 % half-width that its ends' timing or readings' noise leave", "measured"),
     Column("unaligned_power_w", "W", "power had the counter been read at the loop's ends, not its ticks", "measured"),
     Column("estimator", "", "counter, readings, or none", ""),
     Column("temperature_c", "degC", "at the end", "measured"),

@@ -255,5 +255,6 @@ def _halfwidth(bench: Bench, comparison: Comparison, work: str) -> float:
     """Relative half-width of the interval of a work's joules (of its latency, where there are none)."""
     windows = bench.windows_of(comparison, work)
     values = [w.energy_per_iteration_j for w in windows if w.energy_per_iteration_j is not None]
+    each = max((w.edge_halfwidth for w in windows if w.energy_per_iteration_j is not None), default=0.0)
     values = values or [w.loop_latency_s for w in windows]
-    return log_interval(values).relative_halfwidth if values else 0.0
+    return log_interval(values, each=each).relative_halfwidth if values else 0.0

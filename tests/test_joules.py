@@ -104,9 +104,10 @@ def test_readings_without_a_counter_recover_the_load_within_their_noise():
 
 def test_too_few_readings_are_below_the_floor():
     random = np.random.default_rng(5)
-    found = window_joules(window(2.0, 3.0), published(2.0, 3.0, 0.05, random), STREAM_ONLY)
+    found = window_joules(window(2.0, 2.4), published(2.0, 2.4, 0.05, random), STREAM_ONLY)
     assert found.energy_per_iteration_j is None
     assert "floor" in found.reason
+    assert found.power_w is None
 
 
 def test_without_a_sensor_only_time_is_known():

@@ -82,9 +82,9 @@ class Book:
         """The measurement of ``case``: the comparison it was measured in, and its work."""
         return self.record.measured_as.get(case.comparison, case.comparison), case.work
 
-    def stage(self, case: CaseRecord, by_block: Mapping[int, float]) -> Stage:
-        """``case`` as a term of a total."""
-        return Stage(" ".join(self.key(case)), case.repeat, by_block)
+    def stage(self, case: CaseRecord, by_block: Mapping[int, float], each: float = 0.0) -> Stage:
+        """``case`` as a term of a total; ``each`` as in :class:`Stage`."""
+        return Stage(" ".join(self.key(case)), case.repeat, by_block, each)
 
     def network(self, case: CaseRecord) -> str:
         """The text fields of the summed axis: what tells networks apart."""

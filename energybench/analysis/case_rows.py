@@ -29,7 +29,7 @@ def case_row(book: Book, case: CaseRecord) -> Row:
     """Everything that is known of one case, by column name."""
     measured = book.of(case)
     latency = _interval(list(measured.latency_by_block.values()))
-    energy = _interval(list(measured.energy_by_block.values()))
+    energy = measured.energy_interval
     row = _identity(case) | counted(book, case) | modelled(book, case)
     row |= _latency_columns(measured, latency)
     row |= energy_columns(book, case, energy, latency)
@@ -147,7 +147,7 @@ def _against_baseline(book: Book, case: CaseRecord) -> Row:
     if latency is not None:
         row |= ratio_columns("latency_ratio", latency)
         row["smallest_difference"] = finite(latency.smallest_difference)
-    energy = ratio_of(mine.energy_by_block, theirs.energy_by_block)
+    energy = ratio_of(mine.energy_by_block, theirs.energy_by_block, each=(mine.each, theirs.each))
     if energy is not None:
         row |= ratio_columns("energy_ratio", energy)
         row["smallest_difference"] = finite(energy.smallest_difference)

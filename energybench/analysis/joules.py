@@ -2,8 +2,8 @@
 
     joules per iteration = mean power over an interior stretch  x  loop time per iteration of the same stretch
 
-With an energy counter the stretch runs from one of the counter's own ticks to another; without, it is made of the
-distinct power readings and the time each stood (`stretches`).
+With an energy counter the stretch runs from one of the counter's own ticks to another (`stretches`); without, the mean
+power is that of the distinct power readings (`power_stretch`).
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from energybench.analysis.guards import part_time_stream
+from energybench.analysis.power_stretch import enough_s, fewest_readings, power_means, power_stretch
 from energybench.analysis.rhythm import Rhythm
 from energybench.analysis.rises import NO_RISES, Rises, rises_of
 from energybench.analysis.stationarity import Halves, power_halves, speed_halves
 from energybench.analysis.stretches import (
     EDGE_LIMIT,
-    MIN_READINGS,
     counter_stretch,
     interior_ticks,
-    power_stretch,
     skip_s,
     ticks_of,
     unaligned_power_w,
@@ -82,13 +81,14 @@ def window_joules(
             measuring, when only the polls of this window are at hand.
     """
     counter = counter_stretch(window, readings, sensor, rhythm) if sensor else None
-    powers = power_stretch(window, readings, sensor, FEWEST_TO_CHECK if counter else MIN_READINGS) if sensor else None
+    powers = power_stretch(window, readings, sensor, FEWEST_TO_CHECK if counter else None) if sensor else None
     stretch = counter or powers
     if stretch is None:
         latency_s = loop_latency_s(window, window.start_s, window.stop_s)
         speed = speed_halves(window, window.start_s, window.stop_s)
         return WindowJoules(
-            latency_s, None, None, 0.0, "none", math.inf, None, _drift_flags(speed, None), _why_not(readings, sensor),
+            latency_s, None, None, 0.0, "none", math.inf, None, _drift_flags(speed, None),
+            _why_not(window, readings, sensor),
             speed=speed,
         )  # fmt: skip
     latency_s = loop_latency_s(window, stretch.start_s, stretch.stop_s)
@@ -153,7 +153,7 @@ def _drift_flags(speed: Halves | None, power: Halves | None) -> tuple[str, ...]:
     return tuple(flag for flag, found in halves.items() if found is not None and found.drifted)
 
 
-def _why_not(readings: Sequence[Reading], sensor: SensorProfile | None) -> str:
+def _why_not(window: WindowRecord, readings: Sequence[Reading], sensor: SensorProfile | None) -> str:
     if sensor is None:
         return "no meter"
     if not readings:
@@ -167,13 +167,19 @@ def _why_not(readings: Sequence[Reading], sensor: SensorProfile | None) -> str:
         )
     if not sensor.streams:
         return "the energy counter stands still: it did not move for over three of its ticks"
-    refresh_s = max(s.refresh_s for s in sensor.streams)
-    need_s = skip_s(sensor) + (MIN_READINGS + 3) * refresh_s
-    return (
-        f"{'the energy counter stands still, and ' if still else ''}"
-        f"below the sensor's floor: fewer than {MIN_READINGS} distinct readings inside the loop; "
-        f"windows of {need_s:.2g} s would do"
-    )
+    return f"{'the energy counter stands still, and ' if still else ''}{_below_the_floor(window, readings, sensor)}"
+
+
+def _below_the_floor(window: WindowRecord, readings: Sequence[Reading], sensor: SensorProfile) -> str:
+    """Why a window's power readings say too little, and how long a window would do."""
+    seen = power_means(window, readings, sensor)
+    count, fewest = max((found.readings for found in seen), default=0), fewest_readings(sensor)
+    if count < fewest:
+        what = f"fewer than {fewest} distinct readings inside the loop"
+    else:
+        open_share = min(found.edge_halfwidth for found in seen if found.readings >= fewest)
+        what = f"{count} distinct readings inside the loop leave {open_share:.1%} open, over {EDGE_LIMIT:.0%}"
+    return f"below the sensor's floor: {what}; windows of {enough_s(sensor, seen):.2g} s would do"
 
 
 def _stands_still(readings: Sequence[Reading], sensor: SensorProfile) -> bool:

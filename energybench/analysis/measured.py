@@ -21,7 +21,7 @@ from energybench.analysis.jumps import jumps
 from energybench.analysis.phases import phases_of
 from energybench.analysis.rhythm import Rhythm, fit_rhythm, in_spans
 from energybench.analysis.rises import out_of_place
-from energybench.analysis.statistics import log_interval
+from energybench.analysis.statistics import Interval, log_interval
 from energybench.analysis.stretches import skip_s, ticks_of
 from energybench.errors import RunFolderError
 from energybench.journal import Run, WindowRecord, board_change_s
@@ -101,9 +101,20 @@ class Measured:
         return stdlib_statistics.median(found) if found else None
 
     def edge_halfwidth(self) -> float | None:
-        """Median relative half-width that the timing of a window's ends leaves; None without joules."""
+        """Median relative half-width that the readings of a window leave; None without joules."""
         found = [w.joules.edge_halfwidth for w in self.windows if w.joules.energy_per_iteration_j is not None]
         return stdlib_statistics.median(found) if found else None
+
+    @property
+    def energy_interval(self) -> Interval | None:
+        """Joules per iteration with their interval; None where there are none."""
+        joules = list(self.energy_by_block.values())
+        return log_interval(joules, each=self.each) if joules else None
+
+    @property
+    def each(self) -> float:
+        """Relative 95 % half-width that each window's joules have by themselves; 0 where there are none."""
+        return self.edge_halfwidth() or 0.0
 
     def unaligned_error(self) -> float | None:
         """Typical size of what one window would have erred by without waiting for the counter's ticks."""

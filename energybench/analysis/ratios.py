@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from energybench.analysis.statistics import (
     LEAST_REPLICATES,
@@ -36,26 +36,36 @@ class Ratio:
 class Stage:
     """One term of a total: a value a block, how often it counts, and which measurement it is.
 
+    ``each`` is the relative 95 % half-width that each of its values has by itself: no total is surer than that.
+
     Two stages with the same ``measurement`` are the same numbers; their errors do not average out.
     """
 
     measurement: str
     weight: float
     by_block: ByBlock
+    each: float = 0.0
 
     @property
     def mean(self) -> float:
         """Geometric mean over the blocks."""
         return math.exp(sum(math.log(v) for v in self.by_block.values()) / len(self.by_block))
 
+    def least(self, total: float) -> float:
+        """What ``each`` leaves open of a total, relative."""
+        return self.weight * self.mean / total * self.each / math.sqrt(len(self.by_block))
 
-def ratio_of(variant: ByBlock, against: ByBlock) -> Ratio | None:
-    """The ratio of two measurements made in the same blocks; None where they share no mirrored pair of blocks."""
+
+def ratio_of(variant: ByBlock, against: ByBlock, *, each: tuple[float, float] = (0.0, 0.0)) -> Ratio | None:
+    """The ratio of two measurements made in the same blocks; None where they share no mirrored pair of blocks.
+
+    ``each``: the half-width that each value of the two has by itself, as in :class:`Stage`.
+    """
     if not variant or not against:
         return None
     if variant == against:
         return Ratio(Interval(1.0, 1.0, 1.0, math.inf), 0.0)
-    return ratio_of_totals([Stage("variant", 1.0, variant)], [Stage("against", 1.0, against)])
+    return ratio_of_totals([Stage("variant", 1.0, variant, each[0])], [Stage("against", 1.0, against, each[1])])
 
 
 def total_of(stages: Sequence[Stage]) -> Interval:
@@ -70,7 +80,8 @@ def total_of(stages: Sequence[Stage]) -> Interval:
     spread = summed(parts)
     if few or not math.isfinite(spread.high):
         return Interval(total, 0.0, math.inf, 0)
-    return Interval(total, total * spread.low / spread.estimate, total * spread.high / spread.estimate, spread.degrees)
+    half = max(math.log(spread.high / spread.estimate), math.hypot(*(s.least(total) for s in stages)))
+    return Interval(total, total * math.exp(-half), total * math.exp(half), spread.degrees)
 
 
 def ratio_of_totals(variant: Sequence[Stage], against: Sequence[Stage]) -> Ratio | None:
@@ -109,10 +120,10 @@ def ratio_of_totals(variant: Sequence[Stage], against: Sequence[Stage]) -> Ratio
     few = 2 * min(len(pairs) for pairs in paired) < LEAST_REPLICATES
     if few or not math.isfinite(variance):
         return Ratio(Interval(total_a / total_b, 0.0, math.inf, 0), math.inf)
-    if variance == 0:
-        return Ratio(Interval(total_a / total_b, total_a / total_b, total_a / total_b, math.inf), 0.0)
+    differing = [pair for pair in zip(variant, against, strict=True) if pair[0].measurement != pair[1].measurement]
+    least = math.hypot(*(s.least(total) for pair in differing for s, total in zip(pair, totals, strict=True)))
     spread = summed(contrasts)
-    interval = interval_from_error(centre, math.sqrt(variance), spread.degrees)
+    interval = interval_from_error(centre, math.sqrt(variance), spread.degrees, least=least)
     return Ratio(interval, visible_difference(math.sqrt(variance), spread.degrees))
 
 
@@ -133,4 +144,4 @@ def merged(stages: Sequence[Stage]) -> list[Stage]:
     for stage in stages:
         weights[stage.measurement] = weights.get(stage.measurement, 0.0) + stage.weight
     firsts = {stage.measurement: stage for stage in reversed(stages)}
-    return [Stage(name, weight, firsts[name].by_block) for name, weight in weights.items()]
+    return [replace(firsts[name], weight=weight) for name, weight in weights.items()]

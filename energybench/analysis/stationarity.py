@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from energybench.analysis.stretches import Stretch, sharp_ends, standing_values, ticks_of
+from energybench.analysis.power_stretch import standing_values
+from energybench.analysis.stretches import Stretch, sharp_ends, ticks_of
 from energybench.journal import WindowRecord
 from energybench.readings import ENERGY, POWER_KINDS, Reading
 from energybench.sensor import SensorProfile

@@ -43,8 +43,14 @@ class Interval:
         return (self.high - self.low) / (2 * self.estimate) if self.estimate else math.inf
 
 
-def log_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+def log_interval(values: Sequence[float], confidence: float = CONFIDENCE, *, each: float = 0.0) -> Interval:
     """Student-t interval of the geometric mean of positive ``values`` (one a window); unbounded where they are few.
+
+    Args:
+        values: one a window.
+        confidence: of the interval.
+        each: relative 95 % half-width that each value leaves by itself. The interval is never narrower than that
+            over the root of their number: a few windows may agree by chance.
 
     Raises:
         ValueError: no value, or one that is not positive and finite.
@@ -53,24 +59,24 @@ def log_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Int
         raise ValueError("an interval on logarithms needs positive, finite values")
     if len(values) < LEAST_REPLICATES:
         return Interval(math.exp(float(np.mean(np.log(values)))), 0.0, math.inf, 0)
-    return exp_interval(np.log(values), confidence)
+    return exp_interval(np.log(values), confidence, least=each / math.sqrt(len(values)))
 
 
-def exp_interval(logs: Sequence[float] | np.ndarray, confidence: float = CONFIDENCE) -> Interval:
+def exp_interval(logs: Sequence[float] | np.ndarray, confidence: float = CONFIDENCE, *, least: float = 0.0) -> Interval:
     """Student-t interval of exp(mean) of ``logs``: of a geometric mean, or of a ratio."""
     centre = float(np.mean(logs))
     degrees = len(logs) - 1
     if degrees < 1:
         return Interval(math.exp(centre), 0.0, math.inf, 0)
     standard_error = float(np.std(logs, ddof=1)) / math.sqrt(len(logs))
-    return interval_from_error(centre, standard_error, degrees, confidence)
+    return interval_from_error(centre, standard_error, degrees, confidence, least=least)
 
 
 def interval_from_error(
-    log_centre: float, standard_error: float, degrees: float, confidence: float = CONFIDENCE
+    log_centre: float, standard_error: float, degrees: float, confidence: float = CONFIDENCE, *, least: float = 0.0
 ) -> Interval:
-    """The interval exp(centre +- t * standard error)."""
-    half = student_t(0.5 + confidence / 2, degrees) * standard_error if degrees > 0 else math.inf
+    """The interval exp(centre +- t * standard error), at least exp(centre +- least)."""
+    half = max(student_t(0.5 + confidence / 2, degrees) * standard_error, least) if degrees > 0 else math.inf
     if not math.isfinite(half):
         return Interval(math.exp(log_centre), 0.0, math.inf, 0)
     return Interval(math.exp(log_centre), math.exp(log_centre - half), math.exp(log_centre + half), degrees)

@@ -1,4 +1,4 @@
-"""What was the mean power over a stretch of a loop? From the counter's own ticks, or from the values that were shown.
+"""What was the mean power over a stretch of a loop? From the counter's own ticks; `power_stretch` for want of one.
 
 The stretch lies strictly inside the loop, after the sensor has settled, so that neither the loop's start nor its end,
 neither the sensor's delay nor its averaging, can bias it.
@@ -11,20 +11,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-
-import numpy as np
 
 from energybench.analysis.rhythm import Rhythm, Tick
 from energybench.journal import WindowRecord
 from energybench.readings import ENERGY, POWER_KINDS, Reading
-from energybench.sensor import SensorProfile, Stream
+from energybench.sensor import SensorProfile
 
 TRIANGULAR_95 = 1 - math.sqrt(0.05)
 """95 % point of the difference of two uniform edge errors, in units of the edge interval."""
 
 MIN_READINGS = 20
-"""Fewer distinct readings than this say nothing certain of a window without a counter (`measurement.md` 3.1)."""
+"""Fewer distinct readings than this say nothing certain where the sensor is only assumed (`measurement.md` 3.1)."""
 
 STAMP_S = 1e-6
 """Stamps and readings are rounded apart: an event at the very end of a loop must not fall out of it."""
@@ -44,7 +41,7 @@ class Stretch:
         start_s: begin, on the run's clock.
         stop_s: end.
         power_w: mean power in between.
-        edge_halfwidth: relative 95 % half-width that the edges' timing leaves.
+        edge_halfwidth: relative 95 % half-width that the edges' timing leaves, or the noise of the power readings.
         estimator: ``counter`` or the kind of the power readings.
         readings: distinct values it was made of.
     """
@@ -61,12 +58,7 @@ def skip_s(sensor: SensorProfile) -> float:
     """Time after a loop's start before the sensor speaks of the loop alone: delay + span + rise of its best source."""
     best = next((s for kind in POWER_KINDS if (s := sensor.stream(kind)) is not None), None)
     counter_s = sensor.counter.delay_s if sensor.counter else 0.0
-    return max(_settling_s(best) if best else 0.0, counter_s)
-
-
-def _settling_s(stream: Stream) -> float:
-    """Delay, span, and three rise times: a first-order rise is then within 0.1 % of its end."""
-    return stream.delay_s + stream.span_s + 3 * stream.rise_s
+    return max(best.lag_s if best else 0.0, counter_s)
 
 
 def counter_stretch(
@@ -111,21 +103,6 @@ def unaligned_power_w(window: WindowRecord, readings: Sequence[Reading]) -> floa
     return (shown[-1].value - shown[0].value) / (shown[-1].time_s - shown[0].time_s)
 
 
-def power_stretch(
-    window: WindowRecord, readings: Sequence[Reading], sensor: SensorProfile, fewest: int = MIN_READINGS
-) -> Stretch | None:
-    """Time-weighted mean of the best power source's distinct interior readings; None with fewer than ``fewest``."""
-    for kind in POWER_KINDS:
-        standing = standing_values(window, readings, sensor, kind, fewest)
-        if standing is None:
-            continue
-        times, values = standing
-        length_s = times[-1] - times[0]
-        power_w = float(np.dot(values, np.diff(times)) / length_s)
-        return Stretch(times[0], times[-1], power_w, 0.0, kind, len(values))
-    return None
-
-
 def ticks_of(readings: Sequence[Reading]) -> list[Tick]:
     """Every change of the counter that the readings show; a value may be as old as the begin of its call."""
     found: list[Tick] = []
@@ -143,22 +120,6 @@ def interior_ticks(window: WindowRecord, readings: Sequence[Reading], sensor: Se
     """The counter's ticks inside the loop, from when the sensor speaks of the loop alone."""
     begin_s, end_s = _interior(window, sensor)
     return [t for t in ticks_of(readings) if begin_s <= t.before_s and t.after_s <= end_s]
-
-
-def standing_values(
-    window: WindowRecord, readings: Sequence[Reading], sensor: SensorProfile, kind: str, fewest: int
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Times at which the shown value changed and the value shown from each on; the partial ends are left out."""
-    stream = sensor.stream(kind)
-    if stream is None:
-        return None
-    begin_s = window.stamps[0][0] + _settling_s(stream)
-    inside = [r for r in readings if r.kind == kind and begin_s <= r.time_s <= window.stamps[-1][0]]
-    changes = [r for before, r in pairwise(inside) if r.value != before.value]
-    if len(changes) < fewest + 1:
-        return None
-    times = np.array([r.time_s for r in changes])
-    return times, np.array([r.value for r in changes[:-1]])
 
 
 def sharp_ends(ticks: Sequence[Tick]) -> tuple[Tick, Tick]:

@@ -101,7 +101,7 @@ def _total_measured(book: Book, cases: Sequence[CaseRecord], rows: Sequence[Row]
     latency = total_of([book.stage(c, book.of(c).latency_by_block) for c in cases])
     found |= latency_interval(latency)
     if all(r.get("energy_per_inference_j") is not None for r in rows):
-        energy = total_of([book.stage(c, book.of(c).energy_by_block) for c in cases])
+        energy = total_of([book.stage(c, book.of(c).energy_by_block, book.of(c).each) for c in cases])
         total = CaseRecord.model_validate(cases[0].model_dump() | {"macs": row["macs"]})
         found |= energy_columns(book, total, energy, latency)
     else:
@@ -135,7 +135,7 @@ def _pair_row(book: Book, cases: Sequence[CaseRecord], others: Sequence[CaseReco
         "verdict": "cannot tell",
     }
     latency = _ratio(book, cases, others, lambda m: m.latency_by_block)
-    energy = _ratio(book, cases, others, lambda m: m.energy_by_block)
+    energy = _ratio(book, cases, others, lambda m: m.energy_by_block, lambda m: m.each)
     if latency is not None:
         row |= ratio_columns("latency_ratio", latency)
     if energy is not None:
@@ -156,14 +156,15 @@ def _ratio(
     cases: Sequence[CaseRecord],
     others: Sequence[CaseRecord],
     by_block: Callable[[Measured], dict[int, float]],
+    each: Callable[[Measured], float] = lambda _: 0.0,
 ) -> Ratio | None:
     mine = [by_block(book.of(c)) for c in cases]
     theirs = [by_block(book.of(c)) for c in others]
     if not all(mine) or not all(theirs):
         return None
     if len(cases) == 1:
-        return ratio_of(mine[0], theirs[0])
+        return ratio_of(mine[0], theirs[0], each=(each(book.of(cases[0])), each(book.of(others[0]))))
     return ratio_of_totals(
-        [book.stage(c, values) for c, values in zip(cases, mine, strict=True)],
-        [book.stage(c, values) for c, values in zip(others, theirs, strict=True)],
+        [book.stage(c, values, each(book.of(c))) for c, values in zip(cases, mine, strict=True)],
+        [book.stage(c, values, each(book.of(c))) for c, values in zip(others, theirs, strict=True)],
     )

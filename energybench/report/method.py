@@ -108,7 +108,7 @@ def _joules_words(summary: Summary) -> str:
     elif "counter" in estimators:
         how = "The board's energy counter is read at two of its own ticks inside the loop, else readings are averaged"
     else:
-        how = "Distinct power readings inside the loop are averaged, weighted by the time each stood"
+        how = "Distinct power readings inside the loop are averaged, weighted by the refreshes each stood"
     module = summary.run.record.meter.get("scope") == "module"
     covered = "the whole module, GPU with CPU and memory" if module else "the whole board"
     return (

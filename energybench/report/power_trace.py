@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from energybench.analysis.measured import sensor_of, sound_readings
-from energybench.analysis.stretches import counter_stretch, power_stretch
+from energybench.analysis.power_stretch import power_stretch
+from energybench.analysis.stretches import counter_stretch
 from energybench.analysis.summary import Summary
 from energybench.journal import CaseRecord, Run, WindowRecord
 from energybench.readings import ENERGY, Reading

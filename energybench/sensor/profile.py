@@ -59,6 +59,14 @@ class Stream:
         """Share of the time that the sensor sees, at most 1."""
         return min(1.0, self.span_s / self.refresh_s)
 
+    @property
+    def lag_s(self) -> float:
+        """Time after a step until a value shows nothing of what was before: delay, span, and three rise times.
+
+        A first-order rise is then within 0.1 % of its end.
+        """
+        return self.delay_s + self.span_s + 3 * self.rise_s
+
 
 @dataclass(frozen=True)
 class Counter:

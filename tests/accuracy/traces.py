@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from energybench.analysis.joules import power_stretch, window_joules
+from energybench.analysis.joules import window_joules
+from energybench.analysis.power_stretch import power_stretch
 from energybench.analysis.wave import Trace
 from energybench.journal import WindowRecord
 from energybench.readings import POWER, POWER_AVERAGE, POWER_INSTANT, Reading
