@@ -2,7 +2,9 @@
 
 Its phase slides slowly through the sensor's span. A source that sees all of the time shows the same mean in every
 block of about half a second; one that adds up part-time samples swings with the slide. What a part-time sum would have
-shown is computed from the fitted stream, so the test says how much of that swing the counter really has.
+shown is computed from the fitted stream, so the test says how much of that swing the counter really has. When in a
+refresh a counter's samples were taken is not known: it may add up another stream, or come later. So the moment is
+fitted, too; with a wrong one, a part-time sum seems to have nothing of the swing.
 
 Source: the test is `measurement.md` 2.4 (ours); fitting the share of the part-time swing by least squares is new here.
 """
@@ -26,6 +28,8 @@ NARROW = 0.1
 whose power stream sees all of the time itself."""
 EXPOSING = 0.1
 FEWEST_BLOCKS = 6
+MOMENTS = 25
+"""Moments of a refresh that are tried: a slide of twenty blocks or so does not tell closer ones apart."""
 ALL, PART, UNCLEAR = "all of the time", "part of the time", "cannot tell"
 PART_ABOVE, ALL_BELOW = 0.7, 0.3
 
@@ -128,19 +132,29 @@ def _sampled(edges: np.ndarray, wave: Wave, stream: Updates, delay_s: float, spa
     return mean
 
 
+def _fitted(expected: np.ndarray, found: np.ndarray) -> tuple[float, float]:
+    """Share of what is expected in what was found, at least none, and the sum of the squares it leaves."""
+    centred = expected - expected.mean()
+    power = float(centred @ centred)
+    weight = max(float(centred @ found) / power, 0.0) if power > 0 else 0.0
+    return weight, float(((found - weight * centred) ** 2).sum())
+
+
 def _judged(
     edges: np.ndarray, truth: np.ndarray, power_w: np.ndarray, stream: Updates, wave: Wave, fit: StreamFit
 ) -> Beat:
     """Only how blocks differ counts: their mean level is set to the load's."""
     seen = truth.mean() + (power_w - power_w.mean()) / fit.swing_w
-    sampled = _sampled(edges, wave, stream, fit.delay_s, fit.span_s)
-    expected, found = sampled - truth, seen - truth
-    expected, found = expected - expected.mean(), found - found.mean()
+    found = seen - truth
+    found = found - found.mean()
+    delays_s = fit.delay_s + stream.refresh_s * np.arange(MOMENTS) / MOMENTS
+    tried = [_sampled(edges, wave, stream, delay_s, fit.span_s) for delay_s in delays_s.tolist()]
+    sampled = min(tried, key=lambda sum_of: _fitted(sum_of - truth, found)[1])
+    expected = sampled - truth
     contrast, spread = float(expected.std()), float(found.std())
-    power = float(expected @ expected)
-    weight = float(expected @ found) / power if power > 0 else 0.0
-    residuals = found - weight * expected
-    halfwidth = 1.96 * math.sqrt(float(residuals @ residuals) / (len(found) - 2) / power) if power > 0 else math.inf
+    weight, squares = _fitted(expected, found)
+    power = float(((expected - expected.mean()) ** 2).sum())
+    halfwidth = 1.96 * math.sqrt(squares / (len(found) - 2) / power) if power > 0 else math.inf
     narrow = _sampled(edges, wave, stream, fit.delay_s, NARROW * stream.refresh_s) - truth
     if contrast < LEAST_CONTRAST:
         verdict = ALL if spread < LEAST_CONTRAST and float(narrow.std()) > EXPOSING else UNCLEAR
