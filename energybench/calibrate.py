@@ -53,7 +53,11 @@ axes: {{dtype: [float32]}}
 
 @dataclass(frozen=True)
 class Lengths:
-    """How long each stage takes, in seconds; ``periods`` of a wave within its least and most."""
+    """How long each stage takes, in seconds; ``periods`` of a wave within its least and most.
+
+    ``steady_s`` is for a fast stream and for an averaged one, whose updates are far more alike: correlated by 0.8,
+    four times as many are needed to know the noise of their mean as well as by 0.3.
+    """
 
     refresh_s: float
     step_s: float
@@ -66,8 +70,8 @@ class Lengths:
     slides: float
 
 
-FULL = Lengths(3.0, 2.5, 2, 40, (20.0, 34.0), 20.0, (10.0, 20.0), 4.0, 2.0)
-QUICK = Lengths(2.0, 2.0, 1, 16, (6.0, 14.0), 8.0, (4.0, 8.0), 3.0, 1.0)
+FULL = Lengths(3.0, 2.5, 2, 40, (20.0, 34.0), 20.0, (24.0, 60.0), 4.0, 2.0)
+QUICK = Lengths(2.0, 2.0, 1, 16, (6.0, 14.0), 8.0, (6.0, 12.0), 3.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -179,7 +183,8 @@ class _Driver:
             self._stage("slow wave", lambda: self._wave(slow_s, refresh_s, (self.lengths.slow_wave_s,) * 2))
         self.tell("steady load")
         least_s, most_s = self.lengths.steady_s
-        self._stage("steady", lambda: self._on(self._now() + min(max(least_s, 40 * refresh_s), most_s)))
+        steady_s = most_s if max(reaches.values(), default=0.0) > SLOW_REACH_S else max(least_s, 80 * refresh_s)
+        self._stage("steady", lambda: self._on(self._now() + min(steady_s, most_s)))
         self.tell("idle")
         self._stage("idle", lambda: self._off(self._now() + max(self.lengths.idle_s, 8 * refresh_s)))
         if ENERGY in self.kinds or reaches:

@@ -1,4 +1,4 @@
-"""analysis/power_stretch.py, correlated.py: what power readings leave open is what they are off by."""
+"""analysis/power_stretch.py: what power readings leave open is what they are off by."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from energybench.analysis.correlated import correlated_mean
 from energybench.analysis.joules import WindowJoules, window_joules
 from energybench.analysis.power_stretch import FEWEST_READINGS, power_stretch
 from energybench.analysis.stretches import EDGE_LIMIT, MIN_READINGS
@@ -64,16 +63,6 @@ def test_a_windows_half_width_holds_its_error_in_95_percent_of_draws(correlation
         assert found.readings == count
         held += abs(found.power_w / LOAD_W - 1) <= found.edge_halfwidth
     assert 0.93 <= held / DRAWS <= 0.98
-
-
-def test_a_mean_of_correlated_readings_is_worth_as_many_as_its_variance_says() -> None:
-    """Two readings correlated by phi: variance (1 + phi) / 2 of one, so 2 / (1 + phi) of them; many: n / tau."""
-    two = correlated_mean(np.arange(2.0), np.array([1.0, 2.0]), np.ones(2), 0.5)
-    assert two.effective == pytest.approx(2 / 1.5)
-    assert two.value == 1.5
-    many = correlated_mean(np.arange(1000.0), np.arange(1000.0), np.ones(1000), 0.5)
-    assert many.effective == pytest.approx(1000 / 3, rel=0.01)
-    assert correlated_mean(np.zeros(1), np.array([7.0]), np.ones(1), 0.0).own_halfwidth == math.inf
 
 
 def test_a_reading_counts_for_the_refreshes_it_stood() -> None:

@@ -113,6 +113,7 @@ def profile_of(recording: Recording, found: Identified, *, name: str, title: str
                 rise_s=fit.rise_s,
                 noise=noise.relative if noise else fit.misfit,
                 correlation=noise.correlation if noise else 0.0,
+                noise_margin=noise.margin if noise else 1.0,
             )
         )
     part_time = found.counter_beat is not None and found.counter_beat.verdict == PART

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from energybench.analysis.guards import part_time_stream
-from energybench.analysis.power_stretch import enough_s, fewest_readings, power_means, power_stretch
+from energybench.analysis.power_stretch import at_most, enough_s, fewest_readings, power_means, power_stretch
 from energybench.analysis.rhythm import Rhythm
 from energybench.analysis.rises import NO_RISES, Rises, rises_of
 from energybench.analysis.stationarity import Halves, power_halves, speed_halves
@@ -177,7 +177,7 @@ def _below_the_floor(window: WindowRecord, readings: Sequence[Reading], sensor: 
     if count < fewest:
         what = f"fewer than {fewest} distinct readings inside the loop"
     else:
-        open_share = min(found.edge_halfwidth for found in seen if found.readings >= fewest)
+        open_share = min(at_most(found, sensor) for found in seen if found.readings >= fewest)
         what = f"{count} distinct readings inside the loop leave {open_share:.1%} open, over {EDGE_LIMIT:.0%}"
     return f"below the sensor's floor: {what}; windows of {enough_s(sensor, seen):.2g} s would do"
 

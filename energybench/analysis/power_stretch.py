@@ -3,7 +3,7 @@
 For boards without a counter. Every reading that was published after the sensor had settled counts for as many refreshes
 as it stood, the last one for one. Their mean is as uncertain as the larger of two things leaves it (`correlated`):
 
-    noise        1.96 c / sqrt(n')     c and the correlation behind n' readings as calibrated
+    noise        1.96 c / sqrt(n')     c and the correlation behind n' as calibrated
     own scatter  t(n - 1) s / sqrt(n')  where the load is noisier than the one that was calibrated with
 
 Where iterations are longer than the sensor's span, readings differ because the load does, which is no noise. Then,
@@ -54,6 +54,8 @@ def power_stretch(
 ) -> Stretch | None:
     """Mean of the best power source's readings; None where they say too little.
 
+    That they leave at most ``EDGE_LIMIT`` open must hold for a noise at its upper limit.
+
     Args:
         window: its record.
         readings: taken during it.
@@ -63,7 +65,7 @@ def power_stretch(
     """
     for found in power_means(window, readings, sensor):
         enough = found.readings >= (fewest_readings(sensor) if fewest is None else fewest)
-        if enough and (fewest is not None or found.edge_halfwidth <= EDGE_LIMIT):
+        if enough and (fewest is not None or at_most(found, sensor) <= EDGE_LIMIT):
             return found
     return None
 
@@ -83,6 +85,12 @@ def power_means(window: WindowRecord, readings: Sequence[Reading], sensor: Senso
         open_w = _open_w(mean, values, stream, _iteration_s(window), length_s)
         found.append(Stretch(float(times[0]), float(times[-1]), mean.value, open_w / mean.value, kind, len(values)))
     return found
+
+
+def at_most(found: Stretch, sensor: SensorProfile) -> float:
+    """The share that a stretch's readings leave open (95 %), for a noise at its upper limit."""
+    stream = sensor.stream(found.estimator)
+    return found.edge_halfwidth * (stream.noise_margin if stream else 1.0)
 
 
 def standing_values(
@@ -116,10 +124,10 @@ def enough_s(sensor: SensorProfile, seen: Sequence[Stretch]) -> float:
 
 def _enough_readings(sensor: SensorProfile, stream: Stream, seen: Stretch | None) -> int:
     fewest = fewest_readings(sensor)
-    independent = (NORMAL_95 * stream.noise / EDGE_LIMIT) ** 2
+    independent = (NORMAL_95 * stream.noise * stream.noise_margin / EDGE_LIMIT) ** 2
     by_noise = 1 + (independent - 1) * (1 + stream.correlation) / (1 - stream.correlation)
     noisier = seen is not None and seen.readings >= fewest
-    by_scatter = seen.readings * (seen.edge_halfwidth / EDGE_LIMIT) ** 2 if seen is not None and noisier else 0.0
+    by_scatter = seen.readings * (at_most(seen, sensor) / EDGE_LIMIT) ** 2 if seen is not None and noisier else 0.0
     return math.ceil(max(fewest, by_noise, by_scatter))
 
 

@@ -1,6 +1,6 @@
 """How steady is a source while the load is steady? Noise of its updates, their correlation, and when power settled.
 
-Source: `measurement.md` 2.3, 6 and 7. Bias of a short series' lag-1 correlation, -(1 + 3 phi) / n: Kendall (1954).
+Source: `measurement.md` 2.3, 6 and 7.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from energybench.analysis.correlated import scatter
 from energybench.analysis.updates import Updates
 
 SETTLED = 0.005
-MOST_CORRELATION = 0.98
 FEWEST = 8
 
 
@@ -26,6 +26,7 @@ class Noise:
         relative_halfwidth: its 95 % half-width.
         correlation: of neighbouring updates, in [0, 1).
         correlation_halfwidth: its 95 % half-width.
+        margin: 95 % upper limit of the noise of a long mean over what these two make of it.
         mean_w: mean of the updates.
         updates: how many there were.
     """
@@ -34,6 +35,7 @@ class Noise:
     relative_halfwidth: float
     correlation: float
     correlation_halfwidth: float
+    margin: float
     mean_w: float
     updates: int
 
@@ -45,27 +47,16 @@ def noise_of(updates: Updates, start_s: float, stop_s: float) -> Noise | None:
     count = len(values)
     if count < FEWEST:
         return None
-    places = slots - slots.mean()
     mean = float(values.mean())
-    residuals = values - mean - places * float(places @ values) / float(places @ places)
-    variance = float(residuals @ residuals) / (count - 2)
-    neighbours = np.diff(slots) == 1
-    raw = 0.0
-    if variance > 0 and np.count_nonzero(neighbours) >= 3:
-        raw = (
-            float(np.mean(residuals[1:][neighbours] * residuals[:-1][neighbours]))
-            * (count - 1)
-            / (count - 2)
-            / variance
-        )
-    correlation = float(np.clip(raw + (1 + 3 * raw) / count, 0.0, MOST_CORRELATION))
-    effective = max(count * (1 - correlation**2) / (1 + correlation**2), 2.0)
-    deviation = math.sqrt(variance) / abs(mean) if mean else math.inf
+    if not mean or not np.ptp(values):
+        return None
+    found = scatter(slots, values)
     return Noise(
-        relative=deviation,
-        relative_halfwidth=1.96 * deviation / math.sqrt(2 * effective),
-        correlation=correlation,
-        correlation_halfwidth=1.96 * math.sqrt((1 - correlation**2) / count),
+        relative=found.deviation / abs(mean),
+        relative_halfwidth=found.deviation_halfwidth / abs(mean),
+        correlation=found.correlation,
+        correlation_halfwidth=found.correlation_halfwidth,
+        margin=found.margin,
         mean_w=mean,
         updates=count,
     )

@@ -28,7 +28,7 @@ class WindowError:
     Attributes:
         edge_s: T_eff: the polling interval where windows end at a counter's ticks, else the refresh.
         refresh_s: T, of the readings whose noise counts; 0 where none is known.
-        noise: c, relative to one reading.
+        noise: c, relative to one reading; where it was calibrated, as large as it may be (95 %).
         tau: by how much correlation widens the noise of a mean.
     """
 
@@ -93,11 +93,11 @@ def window_error(sensor: SensorProfile, edge_poll_s: float) -> WindowError:
     """
     if sensor.counter is None:
         stream = read_stream(sensor)
-        return WindowError(stream.refresh_s, stream.refresh_s, stream.noise, tau_of(stream))
+        return WindowError(stream.refresh_s, stream.refresh_s, stream.noise * stream.noise_margin, tau_of(stream))
     if not sensor.streams:
         return WindowError(edge_poll_s, 0.0, 0.0, 1.0)
     stream = min(sensor.streams, key=lambda s: tau_of(s) * s.refresh_s * s.noise**2)
-    return WindowError(edge_poll_s, stream.refresh_s, stream.noise, tau_of(stream))
+    return WindowError(edge_poll_s, stream.refresh_s, stream.noise * stream.noise_margin, tau_of(stream))
 
 
 def read_stream(sensor: SensorProfile) -> Stream:

@@ -33,6 +33,8 @@ class Stream:
         offset_w: systematic offset.
         noise: standard deviation of one value, relative to it.
         correlation: of the noise of neighbouring values, in [0, 1).
+        noise_margin: how many times larger the noise of a long mean may be than these two say: the 95 % upper limit of
+            what they were found from; 1 where they are not from a calibration.
         resolution_w: step of the published number.
     """
 
@@ -45,6 +47,7 @@ class Stream:
     offset_w: float = 0.0
     noise: float = 0.0
     correlation: float = 0.0
+    noise_margin: float = 1.0
     resolution_w: float = 0.001
 
     def __post_init__(self) -> None:
@@ -53,6 +56,7 @@ class Stream:
         _require(self.delay_s >= 0 and self.rise_s >= 0, f"{self.kind}: delay and rise must not be negative")
         _require(self.noise >= 0 and self.resolution_w > 0, f"{self.kind}: noise or resolution out of range")
         _require(0 <= self.correlation < 1, f"{self.kind}: correlation must lie in [0, 1)")
+        _require(self.noise_margin >= 1, f"{self.kind}: the margin of the noise must be at least 1")
 
     @property
     def coverage(self) -> float:
