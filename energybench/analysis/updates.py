@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from energybench.readings import ENERGY, Reading
-from energybench.sensor import SensorProfile
+from energybench.sensor import ASSUMED, SensorProfile
 
 FEWEST_CHANGES = 4
 SHARP = 2.6
@@ -23,7 +23,12 @@ REGULAR = 0.6
 """Changes lie on a grid when they scatter around it by less than this share of the polling interval (uniform: 0.29)."""
 HOLE = 3.0
 """A pause longer than this many polling intervals (and than the refresh) separates two stretches of polling."""
-FASTER, SLOWER = 0.8, 1.3
+CALIBRATED_TO, ASSUMED_TO = 0.02, 0.2
+"""Relative uncertainty of a refresh: what a calibration answers for (requirement 9), and one of a generation."""
+SURE = 4.0
+"""Standard errors of what was seen: by chance one of ten thousand sources would seem to have changed."""
+USUAL = 1.75
+"""Changes that come later than this multiple of the earlier ones' time had an update between them that did not show."""
 FEWEST_TO_CHECK = 8
 
 
@@ -108,60 +113,75 @@ def same_source(readings: Sequence[Reading], one: str, other: str) -> bool:
     return bool(both) and sum(both) > 0.9 * len(both)
 
 
-def seen_refresh_s(readings: Iterable[Reading], kind: str) -> tuple[float, float, int] | None:
-    """Mean and median time between changes within unbroken stretches of polling, and how many; None without any.
-
-    Works at polling intervals as coarse as the refresh itself; stretches are separated by pauses in the polling.
-    """
-    times, values = _series(readings, kind)
-    if len(times) < FEWEST_CHANGES:
-        return None
-    changed = np.concatenate(([False], np.diff(values) != 0))
-    rough_s = float(np.median(np.diff(times[changed]))) if np.count_nonzero(changed) > 2 else math.inf
-    holes = np.concatenate(([False], np.diff(times) > max(HOLE * float(np.median(np.diff(times))), 1.5 * rough_s)))
-    gaps: list[float] = []
-    last_s: float | None = None
-    for time_s, change, hole in zip(times, changed, holes, strict=True):
-        if hole:
-            last_s = None
-        elif change:
-            if last_s is not None:
-                gaps.append(float(time_s) - last_s)
-            last_s = float(time_s)
-    return (float(np.mean(gaps)), float(np.median(gaps)), len(gaps)) if gaps else None
-
-
 def check_refresh(readings: Sequence[Reading], profile: SensorProfile) -> str:
     """Why a stored profile no longer fits the refresh seen in a run; empty where it fits or too little was seen.
 
     Args:
         readings: of loops, in time order; pauses between windows are recognised.
-        profile: what was calibrated.
+        profile: what was calibrated, or is assumed.
     """
     periods = {stream.kind: stream.refresh_s for stream in profile.streams}
     if profile.counter is not None:
         periods[ENERGY] = profile.counter.tick_s
-    reasons = (refresh_mismatch(readings, kind, period_s) for kind, period_s in periods.items())
+    known = ASSUMED_TO if profile.provenance == ASSUMED else CALIBRATED_TO
+    reasons = (refresh_mismatch(readings, kind, period_s, known) for kind, period_s in periods.items())
     return next((f"{reason}: energybench calibrate" for reason in reasons if reason), "")
 
 
-def refresh_mismatch(readings: Sequence[Reading], kind: str, refresh_s: float) -> str:
+def refresh_mismatch(readings: Iterable[Reading], kind: str, refresh_s: float, known: float = CALIBRATED_TO) -> str:
     """Why what was seen contradicts a known refresh; empty where it fits or too little was seen.
 
-    A source that repeats values looks slower on average, so "slower" is judged by the median gap and "faster" by the
-    mean, each within what coarse polling can shift.
+    A source that loses or repeats values looks slower on average, so "faster" is judged by the mean time between all
+    changes and "slower" by that of the usual ones. Each is allowed what the known refresh may be off by, and four
+    standard errors: a change came at any time between two polls.
+
+    Args:
+        readings: in time order, polled at least about twice a refresh.
+        kind: which source.
+        refresh_s: what it is known as.
+        known: relative uncertainty of that.
     """
-    seen = seen_refresh_s(readings, kind)
-    if seen is None or seen[2] < FEWEST_TO_CHECK:
+    gaps = _gaps(readings, kind)
+    if len(gaps) < FEWEST_TO_CHECK:
         return ""
-    mean_s, median_s, count = seen
-    times, _ = _series(readings, kind)
-    poll_s = float(np.median(np.diff(times)))
-    if mean_s < FASTER * refresh_s:
+    lengths_s, variances, last_variances = gaps.T
+    count = len(gaps)
+    mean_s, mean_error_s = float(lengths_s.mean()), math.sqrt(float(last_variances.sum())) / count
+    usual = lengths_s <= USUAL * np.quantile(lengths_s, 0.25)
+    usual_s, few = float(lengths_s[usual].mean()), np.count_nonzero(usual)
+    usual_error_s = math.sqrt(max(float(variances[usual].mean()), float(lengths_s[usual].var())) / few)
+    if mean_s + SURE * mean_error_s < (1 - known) * refresh_s:
         return f"{kind} changed every {mean_s:.3g} s ({count} changes), faster than its stored {refresh_s:.3g} s"
-    if median_s > SLOWER * refresh_s + poll_s:
-        return f"{kind} changed every {median_s:.3g} s ({count} changes), slower than its stored {refresh_s:.3g} s"
+    if usual_s - SURE * usual_error_s > (1 + known) * refresh_s:
+        return f"{kind} changed every {usual_s:.3g} s ({count} changes), slower than its stored {refresh_s:.3g} s"
     return ""
+
+
+def _gaps(readings: Iterable[Reading], kind: str) -> np.ndarray:
+    """[K, 3] Times between changes within unbroken stretches of polling.
+
+    Length, variance that the polls around both changes leave of it, and the part of that which stays in the sum of a
+    stretch: only its first and last change do not cancel.
+    """
+    times, values = _series(readings, kind)
+    if len(times) < FEWEST_CHANGES:
+        return np.empty((0, 3))
+    changed = np.flatnonzero(np.diff(values)) + 1
+    rough_s = float(np.median(np.diff(times[changed]))) if len(changed) > 2 else math.inf
+    polls_s = np.diff(times)
+    hole_s = max(HOLE * float(np.median(polls_s)), 1.5 * rough_s)
+    stretch = np.concatenate(([0], np.cumsum(polls_s > hole_s)))
+    changed = changed[stretch[changed] == stretch[changed - 1]]  # what changed in a pause, changed at an unknown time
+    middles_s, variances = times[changed] - 0.5 * polls_s[changed - 1], polls_s[changed - 1] ** 2 / 12
+    found = []
+    for number in np.unique(stretch[changed]):
+        own = stretch[changed] == number
+        lengths_s, each = np.diff(middles_s[own]), variances[own]
+        ends = np.zeros(len(lengths_s))
+        if len(ends):
+            ends[0], ends[-1] = ends[0] + each[0], ends[-1] + each[-1]
+        found.append(np.column_stack([lengths_s, each[1:] + each[:-1], ends]))
+    return np.concatenate(found) if found else np.empty((0, 3))
 
 
 def _series(readings: Iterable[Reading], kind: str) -> tuple[np.ndarray, np.ndarray]:
