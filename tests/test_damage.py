@@ -83,7 +83,8 @@ def test_a_kill_at_every_write_leaves_a_folder_that_loads_and_goes_on(tmp_path, 
 
 def test_a_disk_that_is_full_at_any_write_stops_with_one_error_and_keeps_the_rest(tmp_path, writes):
     said = met(tmp_path, writes, "full")
-    assert said.count("No space left on device") == said.count("try: free space")
+    remedies = ("try: free space", "try: give a folder that may be written, with room on its disk")
+    assert said.count("No space left on device") == sum(map(said.count, remedies))
     assert said.count("No space left on device") > 0.3 * writes
     for number in range(1, writes + 1):
         for folder in (tmp_path / str(number)).glob("results/*"):
@@ -214,8 +215,10 @@ def test_damaged_readings_take_only_their_window_and_the_row_says_so(whole, tmp_
         hit = work == window.work
         assert rows.loc[work, "windows"] == before.loc[work, "windows"] - hit
         assert ("meter-faults" in rows.loc[work, "flags"].split()) == hit
-        if not hit:
-            assert rows.loc[work, "energy_per_inference_j"] == before.loc[work, "energy_per_inference_j"]
+        if not hit:  # the rhythm of the counter is found from all windows, and misses the damaged one
+            assert rows.loc[work, "energy_per_inference_j"] == pytest.approx(
+                before.loc[work, "energy_per_inference_j"], rel=1e-4
+            )
         assert rows.loc[work, "energy_per_inference_j"] == pytest.approx(
             before.loc[work, "energy_per_inference_j"], rel=0.01
         )

@@ -107,9 +107,9 @@ def test_verdicts(low, high, word):
 
 
 def test_a_few_windows_that_agree_by_chance_are_no_surer_than_each_of_them_allows():
-    """Four windows, each known to 2 %: their mean to 1 %, however close they lie."""
-    close = log_interval([100.0, 100.01, 99.99, 100.0], each=0.02)
-    assert math.log(close.high / close.estimate) == pytest.approx(0.02 / math.sqrt(4))
-    apart = [100.0, 110.0, 90.0, 100.0]
+    """Nine windows, each known to 3 %: their mean to 1 %, however close they lie."""
+    close = log_interval([100.0, 100.01, 99.99] * 3, each=0.03)
+    assert math.log(close.high / close.estimate) == pytest.approx(0.03 / math.sqrt(9))
+    apart = [100.0, 110.0, 90.0] * 3
     assert log_interval(apart, each=0.02) == log_interval(apart)
     assert log_interval([100.0], each=0.02).high == math.inf

@@ -12,12 +12,12 @@ from energybench.journal import Run, WindowRecord
 from energybench.readings import ENERGY, POWER_KINDS, Reading
 from energybench.report.panels import spread_over
 
-WIDTH, HEIGHT = 240, 100
+WIDTH, HEIGHT = 160, 50
 """Of the drawing, in its own units: time across, power up from 0 W to the most of the run."""
-BINS = 48
+BINS = 32
 GAP = 2
 """Between two windows, in units of width."""
-WINDOWS_AT_MOST = 12
+WINDOWS_AT_MOST = 8
 
 Curve = list[tuple[float, float]]
 

@@ -81,7 +81,8 @@ def render_summary(summary: Summary, *, width: int = 80, color: bool = False) ->
     _print_answer(console, said)
     _print_tables(console, summary)
     for line in _group_size_lines(summary):
-        console.print(Text(line))
+        indent = len(line) - len(line.lstrip())
+        console.print(Padding(Text(line.lstrip()), (0, 0, 0, indent)))
     _print_efficiencies(console, summary.cases)
     for trouble in _trouble_lines(summary):
         console.print(trouble)
