@@ -190,7 +190,7 @@ def plan_measurement(
         edge_poll_s=EDGE_POLL_S,
         poll_s=min(max(refresh_s / 2, 0.01 if refresh_s <= 0.05 else 0.05), 0.25),
         latency_s=0.1 if quick else 0.2,
-        settle_s=((0.5, 2.0) if quick else (5.0, 120.0)) if sensor else (0.2, 0.2),
+        settle_s=((0.5, 2.0) if quick else (min(max(5.0, sensor.settling_s), 120.0), 120.0)) if sensor else (0.2, 0.2),
         resettle_s=0.2 if quick or not sensor else 1.0,
         idle_s=2.0 if quick else 5.0,
         budget_s=method.budget_s,

@@ -150,6 +150,8 @@ def _judged(
     delays_s = fit.delay_s + stream.refresh_s * np.arange(MOMENTS) / MOMENTS
     tried = [_sampled(edges, wave, stream, delay_s, fit.span_s) for delay_s in delays_s.tolist()]
     sampled = min(tried, key=lambda sum_of: _fitted(sum_of - truth, found)[1])
+    if _fitted(sampled - truth, found)[0] < ALL_BELOW:
+        sampled = tried[0]  # of no swing no moment can be told: when the fitted stream looks
     expected = sampled - truth
     contrast, spread = float(expected.std()), float(found.std())
     weight, squares = _fitted(expected, found)

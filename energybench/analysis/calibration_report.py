@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from energybench.analysis.beat import PART
-from energybench.analysis.calibration import Identified, Recording, lag_s
-from energybench.analysis.counter_fit import counter_power_w
-from energybench.analysis.steadiness import settling_s
+from energybench.analysis.calibration import DRIVEN, Identified, Recording, lag_s
+from energybench.analysis.correlated import correlated_mean
+from energybench.analysis.counter_fit import counter_power_w, counter_powers
+from energybench.analysis.steadiness import JUDGED_OVER_S, Noise, settled_to, settling_s
+from energybench.analysis.updates import Updates
 from energybench.readings import ENERGY, POWER_KINDS
 from energybench.sensor import Counter, Faults, SensorProfile, Stream
 
@@ -17,6 +22,8 @@ CALIBRATED = "calibrated"
 NOT_TESTED = "not tested"
 TOLD_MISSING = 0.01
 UNRELIABLE_MISFIT = 0.15
+LOADS = {"idle": "idle", "half": "wave", "full": "steady"}
+"""Where counter and power are held against each other: the wave is on for half of its time."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,8 @@ class StreamReport:
     coverage: Estimate
     noise: Estimate
     correlation: Estimate
-    settling_s: float | None
+    settling_s: Estimate
+    settled_to: float
     off_w: float | None
     on_w: float | None
     misfit: float | None
@@ -55,17 +63,18 @@ class CounterReport:
 
     ``sees`` is ``all of the time``, ``part of the time``, ``cannot tell`` or ``not tested``; ``part_time_weight`` the
     share of a part-time sum's swing that it showed (0 true integral, 1 part-time). ``agreement`` is its power over the
-    best power stream's, by load.
+    best power stream's, by load: ``idle``, ``half`` (the wave), ``full``.
     """
 
     tick_s: Estimate
     delay_s: float | None
     resolution_j: float
+    settling_s: Estimate
     froze_s: float | None
     sees: str
     part_time_weight: Estimate
     contrast: float | None
-    agreement: Mapping[str, float]
+    agreement: Mapping[str, Estimate]
 
 
 @dataclass(frozen=True)
@@ -129,9 +138,28 @@ def profile_of(recording: Recording, found: Identified, *, name: str, title: str
         counter=counter,
         source=f"energybench calibrate, {form}, {recording.duration_s:.0f} s of square waves. Gain needs a meter: 1.",
         provenance=CALIBRATED,
+        settling_s=_slowest_settling_s(recording, found),
         scope=scope,
         faults=_faults(recording, found),
     )
+
+
+def _slowest_settling_s(recording: Recording, found: Identified) -> float:
+    """Of the counter, else of all streams; the whole steady load where one had not settled by its last third."""
+    if "steady" not in recording.stages:
+        return 0.0
+    start_s, stop_s = recording.stages["steady"]
+    counted = _counter_settling(recording, found)
+    streams = [_settling(recording, u, found.noises.get(kind)) for kind, u in found.updates.items()]
+    settled = [counted] if counted is not None else streams
+    return max((stop_s - start_s if s.value is None else s.value for s in settled), default=0.0)
+
+
+def _counter_settling(recording: Recording, found: Identified) -> Estimate | None:
+    """By the counter, whose power has no noise to hide half a percent; None without one that moves."""
+    if found.ticks is None or found.counter is None or found.counter.froze_s is not None:
+        return None
+    return _settling(recording, counter_powers(found.ticks), None)
 
 
 def report_of(recording: Recording, found: Identified) -> tuple[tuple[StreamReport, ...], CounterReport | None]:
@@ -146,9 +174,6 @@ def _stream_report(recording: Recording, found: Identified, kind: str) -> Stream
     source = found.same_as.get(kind, kind)
     updates, fit, noise = found.updates[source], found.fits.get(source), found.noises.get(source)
     beat = found.stream_beats.get(source)
-    settled = None
-    if "steady" in recording.stages:
-        settled = settling_s(updates, *recording.stages["steady"], noise)
     span = Estimate(fit.span_s, fit.span_halfwidth_s) if fit else Estimate(None)
     coverage = Estimate(None)
     if fit:
@@ -164,7 +189,8 @@ def _stream_report(recording: Recording, found: Identified, kind: str) -> Stream
         coverage=coverage,
         noise=Estimate(noise.relative, noise.relative_halfwidth) if noise else Estimate(None),
         correlation=Estimate(noise.correlation, noise.correlation_halfwidth) if noise else Estimate(None),
-        settling_s=settled,
+        settling_s=_settling(recording, updates, noise),
+        settled_to=settled_to(updates, noise),
         off_w=fit.off_w if fit else None,
         on_w=fit.off_w + fit.swing_w if fit else None,
         misfit=fit.misfit if fit else None,
@@ -182,6 +208,7 @@ def _counter_report(recording: Recording, found: Identified) -> CounterReport | 
         tick_s=Estimate(counter.tick_s, counter.tick_halfwidth_s),
         delay_s=counter.delay_s if beat is None or beat.verdict != PART else None,
         resolution_j=counter.resolution_j,
+        settling_s=_counter_settling(recording, found) or Estimate(None),
         froze_s=counter.froze_s,
         sees=beat.verdict if beat else NOT_TESTED,
         part_time_weight=Estimate(beat.weight, beat.weight_halfwidth) if beat else Estimate(None),
@@ -190,22 +217,55 @@ def _counter_report(recording: Recording, found: Identified) -> CounterReport | 
     )
 
 
-def _agreement(recording: Recording, found: Identified) -> dict[str, float]:
-    """Counter power over the mean reading of the fastest stream, at idle and under load."""
+def _settling(recording: Recording, updates: Updates, noise: Noise | None) -> Estimate:
+    """When power had settled under the steady load; known to half of the mean that judges it."""
+    if "steady" not in recording.stages:
+        return Estimate(None)
+    settled_s = settling_s(updates, *recording.stages["steady"], noise)
+    return Estimate(settled_s, None if settled_s is None else 0.5 * JUDGED_OVER_S)
+
+
+def _agreement(recording: Recording, found: Identified) -> dict[str, Estimate]:
+    """Counter power over the mean reading of the fastest stream, at idle, in the wave and under load."""
     fastest = found.fastest
     if fastest is None or found.ticks is None:
         return {}
-    updates, fit = found.updates[fastest], found.fits[fastest]
     ratios = {}
-    for load in ("idle", "steady"):
-        if load not in recording.stages:
+    for load, stage in LOADS.items():
+        if stage not in recording.stages:
             continue
-        start_s, stop_s = recording.stages[load][0] + lag_s(fit), recording.stages[load][1]
+        start_s, stop_s = recording.stages[stage][0] + lag_s(found.fits[fastest]), recording.stages[stage][1]
         counted = counter_power_w(found.ticks, start_s, stop_s)
-        shown = updates.values[updates.between(start_s, stop_s)]
-        if counted is not None and len(shown) and shown.mean() > 0:
-            ratios[load] = counted / float(shown.mean())
+        shown = _driven_w if stage in DRIVEN else _steady_w
+        power = shown(recording, found, fastest, start_s, stop_s)
+        if counted is not None and power.value and power.value > 0:
+            width = None if power.halfwidth is None else power.halfwidth / power.value
+            ratios[load] = Estimate(counted / power.value, width)
     return ratios
+
+
+def _steady_w(recording: Recording, found: Identified, kind: str, start_s: float, stop_s: float) -> Estimate:  # noqa: ARG001
+    """Mean of a stream's readings at a load that does not change."""
+    shown = found.updates[kind].part(found.updates[kind].between(start_s, stop_s))
+    if len(shown.values) < 2:
+        return Estimate(None)
+    noise = found.noises.get(kind)
+    mean = correlated_mean(shown.slots, shown.values, np.ones(len(shown.values)), noise.correlation if noise else 0.0)
+    return Estimate(mean.value, mean.own_halfwidth)
+
+
+def _driven_w(recording: Recording, found: Identified, kind: str, start_s: float, stop_s: float) -> Estimate:
+    """What a stream says of a wave: its levels, for the share of the time that the load was on between the ticks."""
+    fit, ticks = found.fits[kind], found.ticks
+    if ticks is None:
+        return Estimate(None)
+    times = ticks.times_s[ticks.between(start_s, stop_s)]
+    if len(times) < 2:
+        return Estimate(None)
+    delay_s = found.counter.delay_s or 0.0 if found.counter else 0.0
+    share = float(recording.wave.share(times[0] - delay_s, times[-1] - delay_s))
+    updates = max(int(np.count_nonzero(found.updates[kind].between(start_s, stop_s))), 1)
+    return Estimate(fit.off_w + fit.swing_w * share, 1.96 * fit.misfit * fit.swing_w / math.sqrt(updates))
 
 
 def _faults(recording: Recording, found: Identified) -> Faults:

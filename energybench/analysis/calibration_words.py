@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from energybench.analysis.beat import ALL, PART
+from energybench.analysis.beat import ALL, LEAST_CONTRAST, PART
 from energybench.analysis.calibration import Recording
 from energybench.analysis.calibration_report import CalibrationReport, CounterReport, Estimate, StreamReport
+from energybench.analysis.steadiness import SETTLED
 from energybench.sensor import SensorProfile
 
 FULL_COVERAGE = 0.95
@@ -30,6 +31,8 @@ def verdict_lines(report: CalibrationReport) -> Iterator[str]:
         yield _counter_sentence(report.counter)
     else:
         yield "There is no energy counter: joules come from power readings, windows need 50 refreshes."
+    if report.streams:
+        yield _settling_sentence(report)
 
 
 def warning_lines(report: CalibrationReport, recording: Recording) -> Iterator[str]:
@@ -54,32 +57,44 @@ def warning_lines(report: CalibrationReport, recording: Recording) -> Iterator[s
     if counter.froze_s is not None:
         yield f"the energy counter stopped at {counter.froze_s:.3g} s and is not used"
     for load, ratio in counter.agreement.items():
-        if abs(ratio - 1) > DISAGREES and counter.froze_s is None:
-            yield f"counter and power readings differ by {ratio - 1:+.1%} at {load} load: trust neither blindly"
+        apart = (ratio.value or 1.0) - 1
+        if abs(apart) - (ratio.halfwidth or 0.0) > DISAGREES and counter.froze_s is None:
+            yield f"counter and power readings differ by {apart:+.1%} at {load} load: trust neither blindly"
 
 
 def calibration_lines(report: CalibrationReport, profile: SensorProfile) -> Iterator[str]:
-    """The page that `energybench calibrate` prints."""
+    """The page that `energybench calibrate` prints: every number with the half-width of its 95 % interval."""
     yield f"{profile.title} ({profile.scope}), {report.duration_s:.0f} s, polled every {report.poll_s * 1e3:.3g} ms"
     yield ""
-    heads = (
-        f"{'refresh ms':>14} {'span ms':>14} {'delay ms':>12} {'rise ms':>10} {'coverage':>9} {'noise':>7} {'corr.':>6}"
-    )
-    yield f"{'source':22} {heads}"
-    for s in report.streams:
-        if s.same_as:
-            yield f"{_TITLES[s.kind]:22} same stream as the {_TITLES[s.same_as]}"
-            continue
-        yield (
-            f"{_TITLES[s.kind]:22} {_ms(s.refresh_s):>14} {_ms(s.span_s):>14} {_ms(s.delay_s):>12} {_ms(s.rise_s):>10} "
-            f"{_share(s.coverage):>9} {_share(s.noise, 2):>7} {_plain(s.correlation):>6}"
-        )
-    if report.counter is not None:
-        yield f"{'energy counter':22} {_ms(report.counter.tick_s):>14}   step {report.counter.resolution_j:.3g} J"
+    own = [stream for stream in report.streams if not stream.same_as]
+    heads = [_TITLES[stream.kind] for stream in own] + (["energy counter"] if report.counter else [])
+    yield f"{'':20}" + "".join(f"{head:>24}" for head in heads)
+    for label, of_stream, of_counter in _ROWS:
+        shown = [of_stream(stream) for stream in own] + ([of_counter(report.counter)] if report.counter else [])
+        if any(shown):
+            yield (f"{label:20}" + "".join(f"{text:>24}" for text in shown)).rstrip()
     yield ""
+    yield from _agreement_lines(report)
     yield from report.verdict
     for warning in report.warnings:
         yield f"beware: {warning}"
+
+
+def _agreement_lines(report: CalibrationReport) -> Iterator[str]:
+    """Counter against power at every load, and what the beat test showed."""
+    counter = report.counter
+    if counter is None or not counter.agreement:
+        return
+    shown = (f"{load} load {(r.value or 1) - 1:+.2%} {_width(r, 100, '%')}" for load, r in counter.agreement.items())
+    yield f"counter over power readings: {', '.join(shown)}"
+    weight, contrast = counter.part_time_weight, counter.contrast
+    if weight.value is not None and contrast is not None and contrast >= LEAST_CONTRAST:
+        yield f"beat test: the counter has {weight.value:.0%} {_width(weight, 100, '%')} of a part-time sum's swing"
+    yield ""
+
+
+def _width(estimate: Estimate, scale: float, unit: str) -> str:
+    return "" if estimate.halfwidth is None else f"+-{estimate.halfwidth * scale:.2g}{unit}"
 
 
 def _stream_sentence(stream: StreamReport) -> str:
@@ -110,18 +125,48 @@ def _counter_sentence(counter: CounterReport) -> str:
     return f"{start}; whether it sees all of the time: {counter.sees}."
 
 
+def _settling_sentence(report: CalibrationReport) -> str:
+    """By the counter where it moves: readings are noisier."""
+    by_counter = report.counter is not None and report.counter.froze_s is None
+    source = report.counter if report.counter is not None and by_counter else report.streams[0]
+    settled_s, within = source.settling_s.value, SETTLED if by_counter else report.streams[0].settled_to
+    if settled_s is None:
+        return "Power was still moving when the steady load ended: it takes longer than that to settle."
+    return f"Under a steady load power settled to {within:.1%} within {settled_s:.2g} s."
+
+
 def _ms(estimate: Estimate) -> str:
     if estimate.value is None:
         return "-"
-    if not estimate.value:
-        return "none"
-    width = "" if estimate.halfwidth is None else f" +-{estimate.halfwidth * 1e3:.2g}"
-    return f"{estimate.value * 1e3:.4g}{width}"
+    return f"{estimate.value * 1e3:.4g} {_width(estimate, 1e3, '')}".strip() if estimate.value else "none"
 
 
 def _share(estimate: Estimate, digits: int = 0) -> str:
-    return "-" if estimate.value is None else f"{estimate.value:.{digits}%}"
+    return "-" if estimate.value is None else f"{estimate.value:.{digits}%} {_width(estimate, 100, '%')}".strip()
 
 
-def _plain(estimate: Estimate) -> str:
-    return "-" if estimate.value is None else f"{estimate.value:.2f}"
+def _plain(estimate: Estimate, digits: int) -> str:
+    return "-" if estimate.value is None else f"{estimate.value:.{digits}f} {_width(estimate, 1, '')}".strip()
+
+
+def _settling(estimate: Estimate) -> str:
+    """In seconds; where it is less than can be told, what it is below."""
+    value, halfwidth = estimate.value, estimate.halfwidth or 0.0
+    return f"< {value + halfwidth:.1f}" if value is not None and value < halfwidth else _plain(estimate, 1)
+
+
+def _nothing(_: CounterReport) -> str:
+    return ""
+
+
+_ROWS: tuple[tuple[str, Callable[[StreamReport], str], Callable[[CounterReport], str]], ...] = (
+    ("refresh or tick, ms", lambda s: _ms(s.refresh_s), lambda c: _ms(c.tick_s)),
+    ("span, ms", lambda s: _ms(s.span_s), _nothing),
+    ("delay, ms", lambda s: _ms(s.delay_s), lambda c: _ms(Estimate(c.delay_s))),
+    ("rise, ms", lambda s: _ms(s.rise_s), _nothing),
+    ("coverage", lambda s: _share(s.coverage), _nothing),
+    ("noise", lambda s: _share(s.noise, 2), _nothing),
+    ("its correlation", lambda s: _plain(s.correlation, 2), _nothing),
+    ("settling, s", lambda s: _settling(s.settling_s), lambda c: _settling(c.settling_s)),
+    ("step, J", lambda _: "", lambda c: f"{c.resolution_j:.3g}"),
+)

@@ -14,6 +14,7 @@ from energybench.analysis.correlated import scatter
 from energybench.analysis.updates import Updates
 
 SETTLED = 0.005
+JUDGED_OVER_S = 1.0
 FEWEST = 8
 
 
@@ -63,10 +64,10 @@ def noise_of(updates: Updates, start_s: float, stop_s: float) -> Noise | None:
 
 
 def settling_s(updates: Updates, start_s: float, stop_s: float, noise: Noise | None) -> float | None:
-    """Time from the start of a steady load until power stays within 0.5 % of where it ends.
+    """Time from the start of a steady load until power stays within :func:`settled_to` of where it ends.
 
-    Judged by running means over a second, at least two updates; where noise hides 0.5 %, by four standard errors of
-    such a mean. The board's own warming is part of it, the sensor's lag too.
+    Judged by running means over a second, at least two updates. The board's own warming is part of it, the sensor's lag
+    too.
 
     Returns:
         None where power had not settled before the last third, or too little was seen.
@@ -75,15 +76,23 @@ def settling_s(updates: Updates, start_s: float, stop_s: float, noise: Noise | N
     chosen = np.flatnonzero((times > start_s) & (times <= stop_s))
     last_s = stop_s - (stop_s - start_s) / 3
     end = updates.values[chosen][times[chosen] > last_s]
-    count = max(2, math.ceil(1.0 / updates.refresh_s))
+    count, within = _judged_by(updates), settled_to(updates, noise)
     if len(end) < 3 or len(chosen) < 2 * count:
         return None
-    within = SETTLED
-    if noise is not None:
-        tau = (1 + noise.correlation) / (1 - noise.correlation)
-        within = max(within, 4 * noise.relative * math.sqrt(min(tau / count, 1.0)))
     means = np.convolve(updates.values[chosen], np.ones(count) / count, mode="valid")
     outside = np.flatnonzero(np.abs(means / float(end.mean()) - 1) > within)
     first = int(outside[-1]) + 1 if len(outside) else 0
     settled_s = float(times[chosen[first]])
     return settled_s - start_s if settled_s <= last_s else None
+
+
+def settled_to(updates: Updates, noise: Noise | None) -> float:
+    """Relative distance from the end that counts as settled: 0.5 %, or four standard errors where noise hides that."""
+    if noise is None:
+        return SETTLED
+    tau = (1 + noise.correlation) / (1 - noise.correlation)
+    return max(SETTLED, 4 * noise.relative * math.sqrt(min(tau / _judged_by(updates), 1.0)))
+
+
+def _judged_by(updates: Updates) -> int:
+    return max(2, math.ceil(JUDGED_OVER_S / updates.refresh_s))

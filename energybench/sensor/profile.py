@@ -128,6 +128,7 @@ class SensorProfile:
         provenance: ``published``, ``hypothetical``, ``assumed, not calibrated`` or ``calibrated``.
         scope: what the numbers cover: ``board`` or ``module`` (GPU with its CPU and memory).
         faults: how it misbehaves.
+        settling_s: how long the board's power took to settle under a steady load when it was calibrated; 0 if unknown.
     """
 
     name: str
@@ -139,6 +140,7 @@ class SensorProfile:
     provenance: str = "published"
     scope: str = "board"
     faults: Faults = Faults()
+    settling_s: float = 0.0
 
     def __post_init__(self) -> None:
         kinds = [stream.kind for stream in self.streams]
