@@ -11,8 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from energybench.analysis.calibration import Identified, Recording, identify
+from energybench.analysis.calibration_curves import calibration_curves, curves_to_dict
 from energybench.analysis.calibration_report import CalibrationReport, profile_of, report_of
 from energybench.analysis.calibration_words import verdict_lines, warning_lines
 from energybench.analysis.sensor_fit import step_reach_s
@@ -82,6 +84,10 @@ class Calibration:
     report: CalibrationReport
     recording: Recording
     found: Identified
+
+    def record(self) -> dict[str, Any]:
+        """What is kept of it, as JSON-able values: every number, and the curves that its figure is drawn from."""
+        return self.report.to_dict() | {"curves": curves_to_dict(calibration_curves(self.recording, self.found))}
 
 
 def load_for(device: Device) -> Prepared:

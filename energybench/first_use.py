@@ -27,7 +27,7 @@ def calibrated(station: Station, *, quick: bool, tell: Callable[[str], None]) ->
             uuid=str(uuid),
             driver=str(board.get("driver", "")),
             kinds=station.capabilities.kinds,
-            report=found.report.to_dict(),
+            report=found.record(),
         )
     return found
 
@@ -45,5 +45,5 @@ def calibrated_on_first_use(station: Station, tell: Callable[[str], None]) -> St
     if not found.report.reliable:
         tell("the calibration is not reliable and is not used: " + "; ".join(found.report.warnings))
         return station
-    watch = replace(station.watch, sensor=found.profile, uncalibrated="", calibration=found.report.to_dict())
+    watch = replace(station.watch, sensor=found.profile, uncalibrated="", calibration=found.record())
     return Station(station.device, watch, station.notes, station.lock)

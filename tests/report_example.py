@@ -41,6 +41,14 @@ VARIANTS = [*[f"FgGC g={g}" for g in (8, 16, 32)], "E2GC G=4", *PAIRS, "depthwis
 BASELINE = "FgGC g=32"
 HALFWIDTH = 0.004
 MACHINE = load_machine("h200")
+FOLDED = {
+    "kind": "power_w", "period_s": 0.2, "on_s": 0.1, "phase_s": [0.01, 0.06, 0.11, 0.16],
+    "reading_w": [100.0, 250.0, 300.0, 150.0], "model_w": [98.0, 252.0, 301.0, 148.0],
+}  # fmt: skip
+CALIBRATION = {
+    "verdict": ["The plain power value sees all of the time."],
+    "curves": {"folded": [FOLDED], "beats": []},
+}
 
 
 def group_size_of(variant: str, channels: int) -> int:
@@ -264,7 +272,7 @@ def record(cases: pd.DataFrame, *, energy: bool, simulated: bool, machine: bool)
         command=["energybench", "run", "gconv", "--device", "sim:h200"], analytic="group_size",
         summed_axis=["network", "channels", "size", "stride", "repeat"], cases=planned,
         device={"name": "sim:h200", "title": "Simulated NVIDIA H200"}, meter={"name": "sim" if energy else "none"},
-        machine=machine_to_dict(MACHINE) if machine else None,
+        machine=machine_to_dict(MACHINE) if machine else None, calibration=CALIBRATION if energy else None,
         versions={"energybench": "0.1.0", "torch": "2.13.0"}, seed=7,
         simulated=simulated, energy_reason="" if energy else "no meter: this CPU exposes no RAPL counters",
         complete=True,

@@ -153,9 +153,15 @@ def test_a_run_without_joules_shows_latency_and_the_reason_and_no_empty_panel(tm
 def test_a_device_without_a_machine_sheet_keeps_the_figures_that_need_none(tmp_path: Path) -> None:
     summary = example_summary(machine=False)
     (tmp_path / "old.svg").write_text("of an older report")
-    assert {f.family for f in save_figures(summary, tmp_path)} == {"pairs", "variants", "group size"}
+    assert {f.family for f in save_figures(summary, tmp_path)} == {"pairs", "variants", "group size", "sensor"}
     assert not (tmp_path / "old.svg").exists()
     assert any("no machine sheet" in line for line in absences(summary))
+
+
+def test_a_run_that_keeps_a_calibration_shows_what_the_sensor_does_and_the_verdict(saved: list[FigureFile]) -> None:
+    shown = next(f for f in saved if f.family == "sensor")
+    assert shown.caption.endswith("The plain power value sees all of the time.")
+    assert "fitted model" in shown.svg.read_text()
 
 
 def test_hostile_names_are_inert_text_in_every_figure(tmp_path: Path) -> None:

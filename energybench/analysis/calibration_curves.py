@@ -5,7 +5,8 @@ Plain arrays, as JSON-able lists through :func:`curves_to_dict`, so that a store
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +16,9 @@ from energybench.analysis.calibration import Identified, Recording, lag_s
 from energybench.analysis.sensor_fit import StreamFit
 from energybench.analysis.updates import Updates
 
+MOST_POINTS = 400
+"""Updates a stream is drawn with: they are kept with every run, and more would hide each other."""
+DIGITS = 6
 LONG_SPAN_S = 0.5
 """Streams that average over more than this are drawn on the slow wave."""
 
@@ -73,10 +77,10 @@ def calibration_curves(recording: Recording, found: Identified) -> CalibrationCu
         beats.append(
             BeatCurve(
                 source=source,
-                times_s=tuple((beat.times_s - start_s).tolist()),
-                on_share=tuple(beat.on_share.tolist()),
-                seen_share=tuple(beat.seen_share.tolist()),
-                part_time_share=tuple(beat.part_time_share.tolist()),
+                times_s=_told(beat.times_s - start_s),
+                on_share=_told(beat.on_share),
+                seen_share=_told(beat.seen_share),
+                part_time_share=_told(beat.part_time_share),
                 verdict=beat.verdict,
             )
         )
@@ -88,12 +92,23 @@ def curves_to_dict(curves: CalibrationCurves) -> dict[str, Any]:
     return asdict(curves)
 
 
-def curves_from_dict(stored: dict[str, Any]) -> CalibrationCurves:
-    """What :func:`curves_to_dict` stored."""
-    return CalibrationCurves(
-        tuple(Folded(**{k: _tupled(v) for k, v in folded.items()}) for folded in stored["folded"]),
-        tuple(BeatCurve(**{k: _tupled(v) for k, v in beat.items()}) for beat in stored["beats"]),
-    )
+def curves_from_dict(stored: Mapping[str, Any]) -> CalibrationCurves:
+    """What :func:`curves_to_dict` stored.
+
+    Raises:
+        ValueError: it is not that.
+    """
+    try:
+        return CalibrationCurves(
+            tuple(Folded(**{k: _tupled(v) for k, v in folded.items()}) for folded in stored["folded"]),
+            tuple(BeatCurve(**{k: _tupled(v) for k, v in beat.items()}) for beat in stored["beats"]),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"no curves of a calibration: {error}") from error
+
+
+def _told(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(f"{value:.{DIGITS}g}") for value in values.tolist())
 
 
 def _tupled(value: Any) -> Any:
@@ -121,6 +136,6 @@ def _folded(recording: Recording, updates: Updates, fit: StreamFit) -> Folded | 
     seen = fit.seen(part, wave)
     design = np.column_stack([np.ones_like(seen), seen])
     model_w = design @ np.linalg.lstsq(design, part.values, rcond=None)[0]
-    order = np.argsort(phases_s)
+    order = np.argsort(phases_s)[:: math.ceil(len(phases_s) / MOST_POINTS)]
     columns = (phases_s[order], part.values[order], model_w[order])
-    return Folded(updates.kind, period_s, float(np.median(on_s)), *(tuple(c.tolist()) for c in columns))
+    return Folded(updates.kind, period_s, float(np.median(on_s)), *map(_told, columns))

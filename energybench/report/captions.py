@@ -173,6 +173,18 @@ def power(case_id: str) -> str:
     )
 
 
+def sensor(summary: Summary) -> str:
+    """For ``calibration_figure``: how to read it, and the calibration's own verdict."""
+    said = (summary.run.record.calibration or {}).get("verdict") or ()
+    return " ".join(
+        (
+            "Square waves of a known load, all periods folded into one, and what the fitted sensor would show of them; "
+            "below, a wave that slides through the sensor's refresh: what sees all of the time stays with the load.",
+            *(plain(sentence, 200) for sentence in said),
+        )
+    )
+
+
 def no_energy(summary: Summary) -> str:
     """The sentence that stands where joules would."""
     if summary.has_energy:

@@ -18,12 +18,14 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
+from energybench.analysis.calibration_curves import curves_from_dict
 from energybench.analysis.measured_group_size import network_optima
 from energybench.analysis.summary import Summary
 from energybench.errors import MachineError
 from energybench.machine import Machine
 from energybench.report import captions
 from energybench.report.figures_budget import budget_figure
+from energybench.report.figures_calibration import calibration_figure
 from energybench.report.figures_contributions import contribution_figure
 from energybench.report.figures_energy_waterline import energy_waterline_figure
 from energybench.report.figures_gap import energy_gap_figure, latency_gap_figure, with_ideal_energy
@@ -77,7 +79,8 @@ class FigureFile:
 
     Attributes:
         name: file stem, and anchor on the page.
-        family: ``pairs``, ``variants``, ``gap``, ``roofline``, ``budget``, ``waterline``, ``group size`` or ``power``.
+        family: ``pairs``, ``variants``, ``gap``, ``roofline``, ``budget``, ``waterline``, ``group size``, ``power`` or
+            ``sensor``.
         title: what it shows, in a few words.
         caption: how to read it, in sentences.
         svg: path of the SVG, text as text.
@@ -177,6 +180,7 @@ class _Planner:
                     yield self._budget(network, where, part, self.machine)
                     yield from self._waterlines(network, where, part, self.machine)
         yield from self._power()
+        yield from self._sensor()
 
     def _networks(self) -> list[tuple[str, pd.DataFrame]]:
         return spread_over(split(self.cases, self.settings.texts), NETWORKS_AT_MOST)
@@ -324,6 +328,17 @@ class _Planner:
                 subtitle=self.device, origin=self.summary.run.origin,
             ),
         )  # fmt: skip
+
+    def _sensor(self) -> Iterator[_Planned]:
+        """What the board's sensor was found to do, where this run's calibration kept its curves."""
+        curves = (self.summary.run.record.calibration or {}).get("curves")
+        if curves:
+            yield _Planned(
+                "sensor", "sensor", "What the power sensor does", captions.sensor(self.summary),
+                lambda: calibration_figure(
+                    curves_from_dict(curves), subtitle=self.device, origin=self.summary.run.origin
+                ),
+            )  # fmt: skip
 
 
 def pairs_at(summary: Summary, settings: Settings, part: pd.DataFrame) -> pd.DataFrame:
