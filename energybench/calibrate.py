@@ -3,7 +3,7 @@
 No external meter and no root. Stages: short bursts (refresh and tick), long steps (reach and delay), waves whose
 period is incommensurable with the refresh (span), steady load and idle (noise, settling, agreement), and a wave a
 little off the refresh (the beat test). The load's true edges come from the loop's own stamps. Only runs and records;
-what it means is found by ``analysis.calibration``. Source: `measurement.md` 2.3 and 2.4.
+what it means is found by ``analysis.calibration``. Source: `docs/derivations.md` 9.
 """
 
 from __future__ import annotations

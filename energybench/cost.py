@@ -8,7 +8,7 @@ Conventions of every function here:
 - Bytes are the operator's own inputs, weights and outputs, each element once: the least it can move when nothing
   is left in a cache.
 
-Source: reference counts of grouped convolutions in E2GC (arXiv 2006.15100), section 3 of our notes on it.
+Source: standard counts; ours.
 """
 
 from __future__ import annotations

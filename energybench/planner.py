@@ -3,7 +3,7 @@
 A window must be long enough for the sensor to see it at all (the floors), and for its ends and the noise of the
 readings to leave no more open than is wanted, their variances added (`analysis/window_error.py`). By default a single
 window is already as precise as is wanted, which leaves room for what windows differ by; where a suite wishes for
-shorter ones (``window_s``), all of them together are. Source: `measurement.md` 3.3 and 3.8.
+shorter ones (``window_s``), all of them together are. Source: `docs/derivations.md` 3 and 6.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LONGEST_WINDOW_S = 60.0
 """Precision that takes longer windows is sought with more of them: within a minute boards warm up and clocks move."""
 READINGS_A_WINDOW = 50
 CORRELATION_TIMES = 10
-"""Windows this many correlation times long are close to independent (`measurement.md` 3.8)."""
+"""Windows this many correlation times long are close to independent (`docs/derivations.md` 6)."""
 LATENCY_WINDOW_S = 0.3
 QUICK_PRECISION = 0.05
 QUICK_COUNTER_WINDOW_S = 0.2

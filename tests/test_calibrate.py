@@ -49,7 +49,7 @@ def noise_errors(stream: Stream, steady_s: float) -> tuple[float, float, float]:
 
 
 def assert_recovered(found: SensorProfile, truth: SensorProfile, steady_s: float) -> None:
-    """Requirement 9 of measurement.md: refresh within 2 %, span within 5 %, tick within 5 %.
+    """Requirement 9 of docs/trust.md: refresh within 2 %, span within 5 %, tick within 5 %.
 
     Noise and correlation within four standard errors of what so many seconds of steady load can tell.
     """

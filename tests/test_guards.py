@@ -46,7 +46,7 @@ A100 = PROFILES["a100"]
     ("period_s", "fires"), [(0.0005, False), (0.001, False), (0.002, True), (0.01, True), (0.1, True)]
 )
 def test_the_alias_guard_fires_for_long_iterations_only(period_s: float, fires: bool) -> None:
-    """Requirement 15 of measurement.md: W 25 ms of T 100 ms, a swing of 0.8 of the power, half of the time, 1 %."""
+    """Requirement 15 of docs/trust.md: W 25 ms of T 100 ms, a swing of 0.8 of the power, half of the time, 1 %."""
     assert (alias_bound(300.0, 60.0, period_s, A100, POWER_INSTANT) > 0.01) == fires
 
 
@@ -70,7 +70,7 @@ def test_a_part_time_counter_aliases_like_the_samples_it_adds_up() -> None:
 
 def test_the_longest_safe_iteration_meets_the_precision_exactly() -> None:
     longest_s = longest_safe_iteration_s(300.0, 60.0, A100, POWER_INSTANT, 0.01)
-    assert longest_s == pytest.approx(1.25e-3)  # measurement.md 3.4
+    assert longest_s == pytest.approx(1.25e-3)  # docs/derivations.md 4
     assert alias_bound(300.0, 60.0, longest_s, A100, POWER_INSTANT) == pytest.approx(0.01)
     assert longest_safe_iteration_s(300.0, 299.0, A100, POWER_INSTANT, 0.01) == math.inf
 

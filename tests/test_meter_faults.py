@@ -25,7 +25,7 @@ FAULT_S = 30.0
 """Settling and idle are over, windows are being measured."""
 
 CODES = (1, 2, 3, 4, 6, 7, 8, 9, 10, 12, 13, 15, 16, 17, 18, 19, 21, 23, 25, 26, 27, 28, 29, 999)
-"""The return codes of nvml.h that are worth distinct handling (`measurement.md` 1.3)."""
+"""The return codes of nvml.h that are worth distinct handling."""
 ENERGY = ("field:83", "nvmlDeviceGetTotalEnergyConsumption")
 POWER = ("field:185", "field:186", "nvmlDeviceGetPowerUsage")
 ALL = ("nvmlDeviceGetFieldValues", "nvmlDeviceGetTotalEnergyConsumption", "nvmlDeviceGetPowerUsage")

@@ -91,7 +91,7 @@ def test_the_gain_of_a_card_fitted_on_one_run_holds_on_another():
 
 
 def test_ratios_on_one_card_need_no_gain():
-    """Load over idle, NVML against meter: the gain cancels, the offset stays (`measurement.md` 3.7)."""
+    """Load over idle, NVML against meter: the gain cancels, the offset stays (`docs/derivations.md` 5)."""
     meter = meter_of("rtx3090_step")
     shown = pd.DataFrame(readings_of("rtx3090_step__nvml.csv"))
     shown = shown[shown["kind"] == POWER_INSTANT].set_index("time_s")["value"]

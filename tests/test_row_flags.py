@@ -16,7 +16,7 @@ def a_row(tmp_path_factory):
 @pytest.mark.parametrize(
     ("flag", "column", "below", "above"),
     [
-        # Limits of `measurement.md` 9: requirements 6, 10, 16 and 21.
+        # Limits of `docs/trust.md`: requirements 6, 10, 16 and 21.
         ("burst", "latency_s", 1.019, 1.021),  # of loop_latency_s
         ("burst", "latency_s", 0.985, 0.975),
         ("counter-disagrees", "counter_vs_integral", 0.029, 0.031),

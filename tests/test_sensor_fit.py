@@ -90,7 +90,7 @@ def test_two_kinds_that_show_one_stream_are_recognised() -> None:
     [(0.1, 0.025, 0.05, 0.01), (0.1, 0.1, 0.02, 0.01), (0.02, 0.01, 0.01, 0.01), (0.1, 1.0, 0.02, 0.005)],
 )
 def test_span_and_delay_are_recovered(refresh_s: float, span_s: float, delay_s: float, noise: float) -> None:
-    """Within 5 % for 10, 25, 100 and 1000 ms: measurement.md, requirement 9."""
+    """Within 5 % for 10, 25, 100 and 1000 ms: docs/trust.md, requirement 9."""
     steps = [(1.0, 3.5), (5.2, 7.7)]
     period_s = max(1.618 * refresh_s, 3.236 * span_s)
     waves = [(t, t + period_s / 2) for t in np.arange(10.0, 10.0 + max(12.0, 6 * period_s), period_s)]

@@ -90,7 +90,7 @@ def test_a_block_that_lost_its_mirror_leaves_the_pairs():
 
 @pytest.mark.parametrize(("pairs", "factor"), [(5, 1.66), (8, 1.15), (16, 0.75), (30, 0.53)])
 def test_smallest_difference_agrees_with_the_published_factors(pairs, factor):
-    # Factors of the block standard deviation for 80 % power at 5 %: measurement.md 3.7, two digits.
+    # Factors of the block standard deviation for 80 % power at 5 %: docs/derivations.md 5, two digits.
     assert visible_difference(1e-4 / math.sqrt(pairs), pairs - 1) == pytest.approx(factor * 1e-4, rel=0.01)
 
 

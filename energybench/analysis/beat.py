@@ -6,7 +6,7 @@ shown is computed from the fitted stream, so the test says how much of that swin
 refresh a counter's samples were taken is not known: it may add up another stream, or come later. So the moment is
 fitted, too; with a wrong one, a part-time sum seems to have nothing of the swing.
 
-Source: the test is `measurement.md` 2.4 (ours); fitting the share of the part-time swing by least squares is new here.
+Source: ours (`docs/derivations.md` 9); the share of the part-time swing is fitted by least squares.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from energybench.journal import CaseRecord
 from energybench.machine import attainable_latency_s, missing_rate, predicted_energy_j, predicted_latency_s
 
 GAIN_UNCERTAINTY = 0.05
-"""Gain of a board's sensor without a calibration against a meter: +-5 % of reading (`measurement.md` 1.2)."""
+"""Gain of a board's sensor without a calibration against a meter: +-5 % of reading (`docs/derivations.md` 1)."""
 
 LOAD_OVER_IDLE = 1.2
 """Below this many times idle the part above idle is mostly error (requirement 17)."""

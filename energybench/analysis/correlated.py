@@ -10,7 +10,7 @@ How large the errors are and how correlated is found by restricted maximum likel
 not biased low by taking out a mean and a trend from a short series, and its shape tells how large both may be. What
 planning needs is their product c^2 tau: it sets the error of a long mean, and is far less certain than c alone.
 
-Source: `measurement.md` 3.3 has the correlation factor for many readings; any number of them, at any times, is ours.
+Source: `docs/derivations.md` 3 has the correlation factor for many readings; any number of them, at any times, is ours.
 Restricted likelihood: Patterson and Thompson, Biometrika 58 (1971); limits from its profile (Wilks).
 """
 

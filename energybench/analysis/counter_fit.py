@@ -2,7 +2,7 @@
 
     total at tick j  =  start + off x t_j + swing x (seconds the load had been on by t_j - delay)
 
-Source: `measurement.md` 2.3, 5 and 8; the delay by least squares against the known edges is ours.
+Source: `docs/derivations.md` 9; the delay by least squares against the known edges is ours.
 """
 
 from __future__ import annotations

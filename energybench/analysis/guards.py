@@ -26,7 +26,7 @@ FOREIGN_MEMORY_BYTES = 256e6
 THROTTLE_WARNS, THROTTLE_FAILS = 1e-3, 1e-2
 WORST_DUTY = 0.5
 CLOCKS_AGREE = 0.005
-"""Source: `measurement.md` 9, requirement 21."""
+"""Source: `docs/trust.md`, requirement 21."""
 
 
 def alias_bias_w(swing_w: float, period_s: float, span_s: float, *, duty: float = WORST_DUTY) -> float:
@@ -40,7 +40,7 @@ def alias_bias_w(swing_w: float, period_s: float, span_s: float, *, duty: float 
         span_s: what one reading averages over (W).
         duty: share of the period at high power; one half is the worst case.
 
-    Source: `measurement.md` 3.4 (ours, checked by simulation there).
+    Source: `docs/derivations.md` 4 (ours, checked by simulation there).
     """
     return swing_w * min(max(duty, 1 - duty), duty * (1 - duty) * period_s / span_s)
 
@@ -109,7 +109,7 @@ def host_bound_share(latency: WindowRecord) -> float | None:
 
         1 - time as a graph / time launched by the host
 
-    None where the device does not know the difference, or nothing could be captured. Source: `measurement.md` 4.2.
+    None where the device does not know the difference, or nothing could be captured. Source: `docs/derivations.md` 7.
     """
     eager_s, graph_s = latency.eager_latency_s, latency.graph_latency_s
     return max(0.0, 1 - graph_s / eager_s) if eager_s and graph_s else None
@@ -264,7 +264,7 @@ def _stale_share(readings: Sequence[Reading], kind: str, patience_s: float, stop
 def throttle_verdict(share: float | None) -> str:
     """What the share of time slowed down by heat or hardware means: ``ok``, ``warns`` above 0.1 %, ``fails`` above 1 %.
 
-    Unknown (None) is ``unknown``, never ``ok``. Source: `measurement.md` 9, requirement 16.
+    Unknown (None) is ``unknown``, never ``ok``. Source: `docs/trust.md`, requirement 16.
     """
     if share is None:
         return "unknown"

@@ -6,7 +6,7 @@ updates. Over all loads that are high for half of an iteration, wherever that ha
 
     swing x max over arcs of half an iteration | share of what was seen that lies in the arc - 1/2 |
 
-One phase gives the bound of `measurement.md` 3.4 at a duty of one half; phases that tile the iteration give none.
+One phase gives the bound of `docs/derivations.md` 4 at a duty of one half; phases that tile the iteration give none.
 Delays turn all phases alike and change nothing. Ours; checked against that bound and by simulation in the tests.
 """
 

@@ -11,7 +11,7 @@ beside the calibrated noise, a stretch of length L may hold a part of an iterati
 s p / (2 L), as a load of deviation s strays from its mean by no more than s sqrt(l (p - l)) over a part l of a period
 (Cauchy, Schwarz).
 
-Source: `measurement.md` 3.1 and 3.3 (noise); own scatter and part of an iteration: ours.
+Source: `docs/derivations.md` 2 and 3 (noise); own scatter and part of an iteration: ours.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 Power comes from the energy counter's own updates, whose grid is found from all of them, so that coarse polling does not
 blur a slope of a thousandth a second; else from the updates of the fastest power value.
 
-Source: `measurement.md` 3.6 and 9, requirement 13.
+Source: `docs/derivations.md` 8; `docs/trust.md`, requirement 13.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def rises_of(ticks: Sequence[Tick], tick_s: float, span_s: float, iteration_s: f
         tick_s: the counter's period.
         span_s: how long of each period the counter sees.
         iteration_s: time of one iteration. A rise holds parts of iterations at both its ends, and the power within an
-            iteration is unknown: by ``measurement.md`` 3.4 each part is worth at most a quarter of an iteration.
+            iteration is unknown: by `docs/derivations.md` 4 each part is worth at most a quarter of an iteration.
     """
     pairs = list(pairwise(ticks))
     found = Rises(

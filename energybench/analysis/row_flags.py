@@ -14,7 +14,7 @@ BURST = 0.02
 CAPPED = 0.5
 DRIFTING_SHARE = 0.25
 IDLE_RAISED = 0.10
-"""Active idle this far above the calibration's. Source: `measurement.md` 9, requirement 20 (a baseline check)."""
+"""Active idle this far above the calibration's. Source: `docs/trust.md`, requirement 20 (a baseline check)."""
 
 
 def row_flags(book: Book, case: CaseRecord, measured: Measured, row: Row) -> dict[str, bool]:

@@ -7,7 +7,7 @@ best: on a grid first, so that no local optimum traps it, then by Nelder-Mead. L
 board warms up, are linear and solved for at every point. With an external meter's trace for the load, swing is the
 sensor's gain and off its offset.
 
-Source: model and procedure of `measurement.md` 2.3, after Yang, Adámek, Armour (arXiv 2312.02741, section on the
+Source: model and procedure of `docs/derivations.md` 9, after Yang, Adámek, Armour (arXiv 2312.02741, section on the
 averaging window), who fit z-scores folded by period; fitting against true edges and with a rise is ours.
 """
 

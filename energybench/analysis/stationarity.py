@@ -6,7 +6,7 @@ Power comes from the energy counter where it ticked often enough: ticks keep a g
 interval between two of them are known exactly although most of them were polled coarsely. Else from the distinct power
 readings, whose errors are widened by their calibrated correlation.
 
-Source: `measurement.md` 9, requirement 14 (1 %, three standard deviations; here Student's t of the same probability,
+Source: `docs/trust.md`, requirement 14 (1 %, three standard deviations; here Student's t of the same probability,
 because a half may hold two values).
 """
 

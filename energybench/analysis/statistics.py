@@ -1,7 +1,7 @@
 """How sure are we of a mean or a ratio? Intervals whose replicate is the window, never the single reading.
 
 Readings inside a window are correlated, so resampling them states intervals that are far too narrow
-(`measurement.md` 3.8: 48 % coverage for a nominal 95 % at a lag-1 correlation of 0.8). Whole windows are close to
+(`docs/derivations.md` 6: 48 % coverage for a nominal 95 % at a lag-1 correlation of 0.8). Whole windows are close to
 independent, and Student's t on their logarithms holds its coverage at any number of them.
 """
 
@@ -18,7 +18,7 @@ CONFIDENCE = 0.95
 POWER = 0.80
 LEAST_REPLICATES = 5
 """No interval is made of fewer windows: measuring on until it is narrow would let it hold the truth in 90 % of runs
-only (`measurement.md` 3.8)."""
+only (`docs/derivations.md` 6)."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def mirrored_pairs(by_block: dict[int, float]) -> dict[int, float]:
 def visible_difference(standard_error: float, degrees: float, confidence: float = CONFIDENCE) -> float:
     """Smallest relative difference that a design with this standard error (of a log ratio) shows with 80 % power.
 
-    (t(1 - alpha/2) + t(power)) x standard error, `measurement.md` 3.7; inf without degrees of freedom.
+    (t(1 - alpha/2) + t(power)) x standard error, `docs/derivations.md` 5; inf without degrees of freedom.
     """
     if degrees <= 0 or not math.isfinite(standard_error):
         return math.inf

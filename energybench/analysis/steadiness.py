@@ -1,6 +1,6 @@
 """How steady is a source while the load is steady? Noise of its updates, their correlation, and when power settled.
 
-Source: `measurement.md` 2.3, 6 and 7.
+Source: `docs/derivations.md` 9.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The stretch lies strictly inside the loop, after the sensor has settled, so that neither the loop's start nor its end,
 neither the sensor's delay nor its averaging, can bias it.
 
-Source: `measurement.md` 3.1 to 3.3 (interior estimator; errors of aligned edges: 0.776 x poll interval / length).
+Source: `docs/derivations.md` 2 and 3 (interior estimator; errors of aligned edges: 0.776 x poll interval / length).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TRIANGULAR_95 = 1 - math.sqrt(0.05)
 """95 % point of the difference of two uniform edge errors, in units of the edge interval."""
 
 MIN_READINGS = 20
-"""Fewer distinct readings than this say nothing certain where the sensor is only assumed (`measurement.md` 3.1)."""
+"""Fewer distinct readings than this say nothing certain where the sensor is only assumed (`docs/derivations.md` 2)."""
 
 STAMP_S = 1e-6
 """Stamps and readings are rounded apart: an event at the very end of a loop must not fall out of it."""

@@ -1,8 +1,8 @@
 """When did a source publish a new value? Its refresh period and its updates, from readings that mostly repeat them.
 
 A reading is polled far more often than it changes. A change is known to lie between two polls; the refresh follows
-from the line through many changes, so it is known much better than the polling interval. Source: `measurement.md`
-2.3, 1 (the median gap starts the fit: the minimum is too low, the mean counts repeated values twice).
+from the line through many changes, so it is known much better than the polling interval. Source: `docs/derivations.md`
+9 (the median gap starts the fit: the minimum is too low, the mean counts repeated values twice).
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def gain_halfwidth(gain_a: float, gain_b: float) -> float:
 
     The difference of two uniform errors of half-widths a >= b lies beyond x with probability (a + b - x)^2 / (4 a b)
     where x >= a - b, and with 1 - x / a below. Two of +-5 % come to +-7.6 % of the logarithm. Source:
-    `measurement.md` 1.2 and 3.8 (gain within about +-5 % of reading, rectangular); the combination is ours.
+    `docs/derivations.md` 1 and 6 (gain within about +-5 % of reading, rectangular); the combination is ours.
     """
     a, b = (math.log1p(gain) for gain in sorted((gain_a, gain_b), reverse=True))
     return a + b - math.sqrt(4 * MISSES * a * b) if b >= MISSES * a else (1 - MISSES) * a

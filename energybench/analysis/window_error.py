@@ -4,7 +4,7 @@
 
 with L the window's length, T_eff the interval in which its ends lie, T the sensor's refresh, c the relative noise of
 one reading and tau = (1 + phi) / (1 - phi) the correlation of neighbouring ones. What windows differ by beyond that
-(clocks, temperature, other work) is found while measuring. Source: `measurement.md` 3.3.
+(clocks, temperature, other work) is found while measuring. Source: `docs/derivations.md` 3.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 One replay lasts at least a few milliseconds, so that launches and event resolution (0.5 us) are below 0.1 %. What
 cannot be captured runs eagerly, chunk by chunk, and says so (`launch`): gaps between its kernels change its joules.
 
-Source: `measurement.md` 4.1 to 4.3.
+Source: `docs/derivations.md` 7.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ CHUNK_S = 5e-3
 """Length of one replay: 1000 times the launch of a graph, short beside any sensor's refresh."""
 
 EAGER_CHUNK_S = 1e-3
-"""Length of a chunk that the host launches kernel by kernel: the meter is polled in between (`measurement.md` 9, 2)."""
+"""Length of a chunk that the host launches kernel by kernel: the meter is polled in between."""
 MAX_NODES = 20_000
 SAMPLE_S = 500e-6
 """Shorter iterations are timed in groups that span this: events resolve 0.5 us, and a graph begins some us after the
-event before it (`measurement.md` 9, 21)."""
+event before it (`docs/trust.md`, requirement 21)."""
 MAX_LATENCY_GRAPHS = 16
 WARM_UP = 5
 EAGER_S, MOST_EAGER = 0.02, 2048

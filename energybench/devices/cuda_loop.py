@@ -1,7 +1,7 @@
 """How is work looped on a CUDA GPU? Chunks are queued ahead of it, each followed by an event that times it.
 
 The events keep the GPU's time; the host's own clock is read once more when the last of them is seen, so that the two
-can be held against each other. Source: `measurement.md` 4.1.
+can be held against each other. Source: `docs/derivations.md` 7.
 """
 
 from __future__ import annotations
