@@ -14,6 +14,7 @@ from energybench.devices.truth import operator_latency_s
 from energybench.errors import CaseError
 from energybench.journal import OperatorRecord
 from energybench.operators import measured_operators, profile_study
+from energybench.report.answer import answer_of
 from energybench.run_record import operator_records
 from energybench.session import RunOptions, open_station, plan_study
 from energybench.suite import expand, parse_suite
@@ -237,3 +238,5 @@ def test_a_case_with_uncounted_work_has_no_number_per_mac_and_no_roof(tmp_path):
     assert rows.loc["spectrum", untold].isna().all()
     assert rows.loc["convolution", untold].notna().all()
     assert rows["energy_per_inference_j"].notna().all()
+    (caveat,) = [said for said in answer_of(summarize(folder)).caveats if "fft" in said]
+    assert caveat.startswith("Not counted in spectrum: the MACs of aten._fft_r2c")

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from energybench.analysis.summary import Summary
+from energybench.journal import RunRecord
 from energybench.report import quantities
 from energybench.report.headline import headline, least, pair_lines, two_sided
 from energybench.report.outcomes import Outcome, outcomes_of, relevant_pairs
@@ -95,9 +96,20 @@ def answer_of(summary: Summary) -> Answer:
     places = places_of(summary.cases, settings_of(record))
     done = int((summary.cases["status"] == "ok").sum())
     so_far = "" if record.complete else f"{done} of {len(summary.cases)} cases so far"
-    return answer(
+    said = answer(
         summary.pairs, energy_reason=record.energy_reason, places=places, origin=summary.run.origin, so_far=so_far
     )
+    return replace(said, caveats=(*said.caveats, *_uncounted(record)))
+
+
+def _uncounted(record: RunRecord) -> Iterator[str]:
+    """Which operators nobody has counted, by the variants that have them."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for variant, names in {(case.variant, tuple(case.unknown_operators)) for case in record.cases}:
+        if names:
+            found.setdefault(names, []).append(variant)
+    for names, variants in sorted(found.items()):
+        yield f"Not counted in {', '.join(sorted(variants))}: the MACs of {', '.join(names)}; nothing is given per MAC."
 
 
 def _certainty(outcomes: Sequence[Outcome], *, by_energy: bool) -> str:
