@@ -76,12 +76,12 @@ def test_blocks_that_only_one_variant_has_do_not_move_a_ratio():
 
 
 def test_ratios_and_totals_are_no_surer_than_their_windows_allow():
-    """Four windows a side, each known to 2 % and 1 %: the ratio to sqrt(0.02^2 + 0.01^2) / 2; a total to less."""
-    close, like = blocks([2.0, 2.0001, 1.9999, 2.0]), blocks([1.0, 1.0001, 1.0, 0.9999])
+    """Sixteen windows a side, each known to 2 % and 1 %: the ratio to sqrt(0.02^2 + 0.01^2) / 4; a total to less."""
+    close, like = blocks([2.0, 2.0001, 1.9999, 2.0] * 4), blocks([1.0, 1.0001, 1.0, 0.9999] * 4)
     ratio = ratio_of(close, like, each=(0.02, 0.01)).interval
-    assert math.log(ratio.high / ratio.estimate) == pytest.approx(math.hypot(0.02, 0.01) / 2)
+    assert math.log(ratio.high / ratio.estimate) == pytest.approx(math.hypot(0.02, 0.01) / 4)
     total = total_of([Stage("a", 1, close, 0.02), Stage("b", 2, like, 0.01)])
-    assert math.log(total.high / total.estimate) == pytest.approx(math.hypot(0.5 * 0.02, 0.5 * 0.01) / 2, rel=1e-3)
+    assert math.log(total.high / total.estimate) == pytest.approx(math.hypot(0.5 * 0.02, 0.5 * 0.01) / 4, rel=1e-3)
     same = ratio_of_totals(
         [Stage("a", 1, close, 0.02), Stage("b", 1, like)], [Stage("a", 1, close, 0.02), Stage("c", 1, close)]
     )
