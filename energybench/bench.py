@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -13,6 +14,7 @@ from energybench.devices import Device, Loop, Prepared, Stamp
 from energybench.errors import CaseError, DeviceLostError, UnsupportedError
 from energybench.journal import BoardRecord, Journal, WindowRecord
 from energybench.meters import BoardState, Meter, MeterFault
+from energybench.pace import DENSE_POLL_S, Pace
 from energybench.planner import Plan
 from energybench.readings import ENERGY, Reading
 from energybench.sensor import SensorProfile
@@ -83,6 +85,7 @@ class Bench:
     found: dict[tuple[str, str], list[WindowJoules]] = field(default_factory=dict)
     given_up: dict[tuple[str, str], str] = field(default_factory=dict)
     later: int = 0
+    pace: Pace | None = None
 
     def windows_of(self, comparison: Comparison, work: str) -> list[WindowJoules]:
         """What the windows of a piece of work have said so far, to be appended to."""
@@ -150,22 +153,49 @@ def poll_window(bench: Bench, loop: Loop | None, readings: list[Reading], interi
 def _poll_to_tick(bench: Bench, loop: Loop | None, readings: list[Reading]) -> bool:
     """Poll the counter densely until it moves between two timely polls; False when it stands still.
 
-    A tick that a late poll blurred is let pass and the next one awaited: a busy host costs time, not precision.
+    Where the counter's pace predicts a tick, it is awaited and polled for most densely; where it does not, or the tick
+    did not come, it is searched. A tick that a late poll blurred is let pass and the next one awaited: a busy host
+    costs time, not precision.
     """
     clock, plan = bench.device.clock, bench.plan
     end_s = clock.now_s() + LOST_TICK * plan.align_s + 10 * plan.edge_poll_s
-    last: Reading | None = None
+    pace = bench.pace = bench.pace or Pace(plan.align_s)
     moved = False
     while clock.now_s() < end_s:
+        expected_s = pace.next_s(clock.now_s())
+        if expected_s is None:
+            seen, sharp = _awaited(bench, loop, readings, end_s, plan.edge_poll_s)
+        else:
+            poll_until(bench, loop, readings, expected_s - pace.lead_s)
+            seen, sharp = _awaited(bench, loop, readings, expected_s + pace.lead_s, DENSE_POLL_S)
+        moved = moved or seen is not None
+        if seen is not None and sharp:
+            pace.saw(seen)
+            return True
+        if expected_s is not None and seen is None:
+            pace.missed()
+    return moved
+
+
+def _awaited(
+    bench: Bench, loop: Loop | None, readings: list[Reading], until_s: float, poll_s: float
+) -> tuple[float | None, bool]:
+    """Poll the counter every ``poll_s`` until it moves: when it did, and whether between two timely polls."""
+    clock = bench.device.clock
+    last: Reading | None = None
+    fed_s = -math.inf
+    while clock.now_s() < until_s:
         for reading in _read(bench, (ENERGY,)):
             readings.append(reading)
             if last is not None and reading.value != last.value:
-                moved = True
-                if reading.time_s - last.time_s <= TIMELY * plan.edge_poll_s:
-                    return True
+                apart_s = reading.time_s - last.time_s
+                return 0.5 * (reading.time_s + last.time_s), apart_s <= TIMELY * max(poll_s, 2 * reading.call_s)
             last = reading
-        _feed_until(bench, loop, clock.now_s() + plan.edge_poll_s, AHEAD_AT_EDGES_S)
-    return moved
+        if clock.now_s() - fed_s >= bench.plan.edge_poll_s and loop is not None:
+            loop.feed(AHEAD_AT_EDGES_S)
+            fed_s = clock.now_s()
+        clock.sleep_until(min(clock.now_s() + poll_s, until_s))
+    return None, False
 
 
 def poll_to_update(bench: Bench, kind: str, patience_s: float) -> None:

@@ -21,7 +21,7 @@ LAYERS = (
     {"layers", "networks"},
     {"workload"},
     {"analysis"},
-    {"planner", "meters"},
+    {"planner", "meters", "pace"},
     {"devices"},
     {"bench", "deadline", "against_itself", "watched", "time_budget"},
     {"settling", "calibrate", "doctor", "window"},
