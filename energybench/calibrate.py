@@ -274,7 +274,11 @@ class _Driver:
                 self._poll(until_s)
         finally:
             stamps = loop.stop()
-        self.bursts.append((stamps[0].time_s, stamps[-1].time_s))
+        # A device's events stand on the host's clock to some microseconds: two bursts that follow each other at once,
+        # after the host was late, may seem to overlap by that.
+        ended_s = self.bursts[-1][1] if self.bursts else -math.inf
+        start_s = max(stamps[0].time_s, ended_s)
+        self.bursts.append((start_s, max(stamps[-1].time_s, start_s)))
 
     def _off(self, until_s: float) -> None:
         while self._now() < until_s:

@@ -297,3 +297,23 @@ def test_a_board_behind_the_real_binding_is_recovered(fake_nvml: FakeNvml) -> No
     found = fake_nvml.run(calibrated_on_the_fake, config)
     assert_recovered(SensorProfile.from_dict(found["profile"]), truth, found["steady_s"])
     assert found["sees"] == "part of the time"
+
+
+class Overlapping(SimulatedDevice):
+    """Every fortieth of its loops seems to end after the next one has begun."""
+
+    loops = 0
+
+    def loop(self, prepared: Prepared) -> SimulatedLoop:
+        loop = super().loop(prepared)
+        self.loops += 1
+        if self.loops % 40 == 0:
+            stop = loop.stop
+            loop.stop = lambda: [*(found := stop())[:-1], found[-1]._replace(time_s=found[-1].time_s + 0.015)]  # type: ignore[method-assign]
+        return loop
+
+
+def test_bursts_that_seem_to_overlap_still_make_a_wave():
+    found = calibrated("volta", quick=True, device=Overlapping("v100-sxm2")).profile
+    assert found.fastest is not None
+    assert found.fastest.refresh_s == pytest.approx(0.02, rel=0.02)
