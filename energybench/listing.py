@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
+from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
 
@@ -103,15 +104,53 @@ def group_size_lines(
 
 
 def network_lines(
-    *, network: str, batch: int, dtype: str, machine: str, group_overhead: str | None, power_cap_w: float | None
+    *,
+    network: str,
+    batch: int,
+    dtype: str,
+    machine: str,
+    group_overhead: str | None,
+    power_cap_w: float | None,
+    figures: Path | None = None,
 ) -> Iterator[str]:
-    """Every model's answer for a whole network, layer by layer and in all."""
+    """Every model's answer for a whole network, layer by layer and in all; drawn into ``figures``, too."""
     from energybench.analysis.grouped_layer_energy import Setting
     from energybench.analysis.network_group_size import network_group_size
     from energybench.analysis.network_shapes import grouped_network
 
     setting = Setting(load_machine(machine), batch, dtype, _overhead_s(group_overhead), power_cap_w)
-    return network_group_size_lines(network_group_size(grouped_network(network), setting))
+    answer = network_group_size(grouped_network(network), setting)
+    yield from network_group_size_lines(answer)
+    if figures is not None:
+        from energybench.report.group_size_figures import network_figures
+
+        yield from _drawn(network_figures(answer, figures))
+
+
+def layer_figure_lines(
+    *,
+    channels: int,
+    size: int,
+    kernel: int,
+    batch: int,
+    dtype: str,
+    machine: str,
+    group_overhead: str | None,
+    power_cap_w: float | None,
+    figures: Path,
+) -> Iterator[str]:
+    """Draw the knees of all machines and what moves a layer's optimum; where the figures are."""
+    from energybench.analysis.grouped_layer_energy import Setting
+    from energybench.analysis.network_shapes import NetworkLayer
+    from energybench.report.group_size_figures import layer_figures
+
+    setting = Setting(load_machine(machine), batch, dtype, _overhead_s(group_overhead), power_cap_w)
+    yield from _drawn(layer_figures(NetworkLayer(channels, size, kernel_size=kernel), setting, figures))
+
+
+def _drawn(paths: Iterable[Path]) -> Iterator[str]:
+    yield ""
+    yield from (f"figure {path}" for path in paths if path.suffix == ".svg")
 
 
 def _overhead_s(text: str | None) -> float:

@@ -190,6 +190,16 @@ def test_the_model_prints_every_named_model_with_its_choice(typed):
     assert "7,225,344" in text
 
 
+def test_the_models_figures_are_drawn_where_they_are_asked_for(typed, tmp_path):
+    layer = ("model", "group-size", "--channels", "128", "--size", "28", "--machine", "h200", "--figures", "layer")
+    assert "figure layer/sensitivity.svg" in typed(*layer).stdout
+    network = ("model", "group-size", "--network", "mobilenet_v1", "--machine", "h200", "--figures", "network")
+    assert "figure network/network.svg" in typed(*network).stdout
+    drawn = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png")}
+    assert drawn == {"layer/knees.png", "layer/sensitivity.png", "network/knees.png", "network/network.png"}
+    assert typed(*network[:-1], "/proc/here").exit_code == 2
+
+
 def test_a_machine_sheet_is_told_with_the_source_of_every_number(typed):
     text = typed("machines", "show", "h200").stdout
     assert "bandwidth_bytes_per_s  4.800 TB/s" in text

@@ -24,18 +24,32 @@ def model() -> None:
 @click.option("--machine", required=True, help="Machine sheet (energybench machines).")
 @click.option("--group-overhead", metavar="TIME", help="Time each group costs, e.g. 10ns; default: none is known.")
 @click.option("--power-cap", type=click.FloatRange(1), metavar="W", help="Power limit to count; default: none.")
+@click.option(
+    "--figures", type=click.Path(path_type=Path, file_okay=False), help="Draw what moves the optimum into this folder."
+)
 def group_size(
-    channels: int | None, size: int | None, kernel: int, network: str | None, power_cap: float | None, **options: Any
+    channels: int | None,
+    size: int | None,
+    kernel: int,
+    network: str | None,
+    power_cap: float | None,
+    figures: Path | None,
+    **options: Any,
 ) -> None:
     """Optimum group size of a grouped convolution, or of a network: each named model, its optimum and choice."""
-    from energybench.listing import group_size_lines, network_lines
+    from itertools import chain
+
+    from energybench.listing import group_size_lines, layer_figure_lines, network_lines
 
     if network is not None:
-        lines = network_lines(network=network, power_cap_w=power_cap, **options)
+        lines = network_lines(network=network, power_cap_w=power_cap, figures=figures, **options)
     elif channels is None or size is None:
         raise click.UsageError("give --channels and --size of a layer, or --network")
     else:
-        lines = group_size_lines(channels=channels, size=size, kernel=kernel, power_cap_w=power_cap, **options)
+        asked = {"channels": channels, "size": size, "kernel": kernel, "power_cap_w": power_cap, **options}
+        lines = group_size_lines(**asked)
+        if figures is not None:
+            lines = chain(lines, layer_figure_lines(figures=figures, **asked))
     click.echo("\n".join(lines))
 
 

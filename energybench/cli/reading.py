@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from energybench.cli.exporting import export_options, exports_taken, show
+
+if TYPE_CHECKING:
+    from energybench.journal import Run
 
 
 @click.command()
@@ -75,13 +78,25 @@ def fit(run: Path, machine: str | None, output: Path | None) -> None:
     from energybench.journal import load
     from energybench.machine import load_machine, machine_to_dict
 
-    found = fit_run(load(run), load_machine(machine) if machine else None)
+    loaded = load(run)
+    found = fit_run(loaded, load_machine(machine) if machine else None)
     click.echo("\n".join(fit_lines(found)))
+    _say_group_size_curves(loaded)
     if output is not None:
         output.write_text(yaml.safe_dump(machine_to_dict(found.machine), sort_keys=False))
         beside = output.with_name(f"{output.stem}.efficiency.yaml")
         beside.write_text(efficiency_to_yaml(found.efficiency))
         click.echo(f"\nwrote {output} and {beside}: energybench predict SUITE --machine {output}")
+
+
+def _say_group_size_curves(run: Run) -> None:
+    """The curves through joules against group size, where the run is a study of it."""
+    from energybench.analysis.measured_group_size import layer_fits, network_optima
+    from energybench.report.group_size_text import layer_fit_lines, measured_network_lines
+
+    curves = [*measured_network_lines(network_optima(run), simulated=run.simulated), *layer_fit_lines(layer_fits(run))]
+    if curves:
+        click.echo("\nenergy against group size\n" + "\n".join(f"  {line}" for line in curves))
 
 
 def _compare(

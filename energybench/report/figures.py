@@ -59,6 +59,7 @@ __all__ = [
     "pair_figure",
     "power_figure",
     "roofline_figure",
+    "save_figure",
     "save_figures",
     "sequence_energies",
     "sequence_waterlines",
@@ -130,12 +131,18 @@ def svg_text(figure: Figure, salt: str) -> str:
     return linked(text.getvalue())
 
 
-def _save(planned: _Planned, figure: Figure, folder: Path) -> FigureFile:
-    svg, png = folder / f"{planned.name}.svg", folder / f"{planned.name}.png"
-    svg.write_text(svg_text(figure, planned.name), encoding="utf-8")
+def save_figure(figure: Figure, stem: Path) -> tuple[Path, Path]:
+    """Write ``figure`` as ``stem``.svg and ``stem``.png; returns their paths."""
+    svg, png = stem.with_suffix(".svg"), stem.with_suffix(".png")
+    svg.write_text(svg_text(figure, stem.name), encoding="utf-8")
     figure.set_layout_engine("none")  # it has just been laid out; laying it out again is a third of the time
     with _quiet(), mpl.rc_context(RC):
         figure.savefig(png, format="png", metadata={"Software": None})
+    return svg, png
+
+
+def _save(planned: _Planned, figure: Figure, folder: Path) -> FigureFile:
+    svg, png = save_figure(figure, folder / planned.name)
     return FigureFile(planned.name, planned.family, planned.title, planned.caption, svg, png)
 
 

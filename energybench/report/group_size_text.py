@@ -5,9 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from energybench.analysis.group_fit import CurveFit
 from energybench.analysis.group_models import Optimum
-from energybench.analysis.measured_group_size import NetworkOptimum
+from energybench.analysis.measured_group_size import LayerFit, NetworkOptimum
 from energybench.analysis.network_group_size import Allocation, LayerOptima, NetworkAnswer
+from energybench.report.quantities import has_interval
+
+POOR = 0.1
+"""Constants of a curve that leaves more than this over mean nothing."""
 
 
 def network_group_size_lines(answer: NetworkAnswer) -> Iterator[str]:
@@ -42,7 +47,9 @@ def measured_network_lines(found: Sequence[NetworkOptimum], *, simulated: bool =
             yield ""
         yield f"{optimum.network}, batch {optimum.batch}, {optimum.dtype}: joules per inference of the grouped layers"
         for size, joules in zip(optimum.group_sizes, optimum.joules, strict=True):
-            yield f"  G = {size:<4} {joules.estimate:.5g} J   95 %: {joules.low:.5g} to {joules.high:.5g}"
+            known = has_interval(joules.low, joules.high)
+            ends = f"95 %: {joules.low:.5g} to {joules.high:.5g}" if known else "no interval: too few windows"
+            yield f"  G = {size:<4} {joules.estimate:.5g} J   {ends}"
         alike = ", ".join(map(str, optimum.optimum.indistinguishable))
         yield f"  least at G = {optimum.optimum.group_size}; the best is among {{{alike}}} (95 %)"
         yield from _fit_lines(optimum)
@@ -51,6 +58,17 @@ def measured_network_lines(found: Sequence[NetworkOptimum], *, simulated: bool =
                 f"  {other.variant}: the MACs of G = {other.equivalent_group_size:.4g}, {other.ratio.estimate:.3f} x "
                 f"the curve's joules there   95 %: {other.ratio.low:.3f} to {other.ratio.high:.3f}"
             )
+
+
+def layer_fit_lines(fits: Sequence[LayerFit]) -> Iterator[str]:
+    """The curve through each layer's group sizes: its constants, and G* where it has one inside."""
+    told: set[tuple[float, ...]] = set()
+    for found in fits:
+        if found.fit.joules in told:
+            continue  # networks that share a layer share its measurement
+        told.add(found.fit.joules)
+        yield f"{found.comparison}, C={found.channels}: joules per inference of the layer"
+        yield from _curve_lines(found.fit)
 
 
 def _allocation_line(a: Allocation) -> str:
@@ -93,9 +111,15 @@ def _layer_lines(layers: Sequence[LayerOptima]) -> Iterator[str]:
 
 
 def _fit_lines(optimum: NetworkOptimum) -> Iterator[str]:
-    fit = optimum.fit
-    if fit is None:
+    if optimum.fit is None:
         yield f"  no curve: {optimum.reason}"
+    else:
+        yield from _curve_lines(optimum.fit)
+
+
+def _curve_lines(fit: CurveFit) -> Iterator[str]:
+    if fit.relative_error > POOR:
+        yield f"  does not follow E(G) = c0 + a G + b / G: {fit.relative_error:.0%} left over, so nothing is read off it"
         return
     yield f"  E(G) = c0 + a G + b / G, left over {fit.relative_error:.1%}"
     for constant in fit.constants:
