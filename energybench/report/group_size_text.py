@@ -119,7 +119,7 @@ def _fit_lines(optimum: NetworkOptimum) -> Iterator[str]:
 
 def _curve_lines(fit: CurveFit) -> Iterator[str]:
     if fit.relative_error > POOR:
-        yield f"  does not follow E(G) = c0 + a G + b / G: {fit.relative_error:.0%} left over, so nothing is read off it"
+        yield f"  does not follow E(G) = c0 + a G + b / G: {fit.relative_error:.0%} left over, nothing is read off it"
         return
     yield f"  E(G) = c0 + a G + b / G, left over {fit.relative_error:.1%}"
     for constant in fit.constants:
