@@ -146,12 +146,13 @@ def blocks(random, drift, spread):
 @pytest.mark.parametrize("spread", [0.001, 0.003])
 @pytest.mark.parametrize(
     "drift",
-    [lambda t: 1 + 0.02 * t, lambda t: 1 - 0.05 * np.exp(-3 * t)],
-    ids=["2 % linear", "5 % exponential"],
+    [lambda t: 1 + 0 * t, lambda t: 1 + 0.02 * t, lambda t: 1 - 0.05 * np.exp(-3 * t)],
+    ids=["steady", "2 % linear", "5 % exponential"],
 )
 def test_alike_variants_do_not_differ_while_the_board_drifts(drift, spread):
     random = np.random.default_rng(20261124)
     ratios = [ratio_of(*blocks(random, drift, spread)).interval for _ in range(RUNS)]
     # 2000 runs of 4 pairs: the mean difference itself scatters by spread x sqrt(2 / 8 / 2000), at most 0.004 %.
     assert abs(np.mean([r.estimate for r in ratios]) - 1) < 2e-4
-    assert share_that_holds(ratios, 1.0) >= 0.93
+    # At most 5 % of false alarms: 2000 runs show that to half a percent (one standard error).
+    assert share_that_holds(ratios, 1.0) >= 0.94
