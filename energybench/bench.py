@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -30,6 +30,8 @@ EARLY_POLLS = 5
 """Dense polling begins this many intervals before the tick that is waited for."""
 TIMELY = 3
 """A tick is sharp when the polls around it are no further apart than this many polling intervals."""
+PAUSE = 0.2
+"""Of the polling interval: the driver is left alone for so long, however slow its calls and our launches are."""
 LOST_TICK = 3
 """Waiting longer than this many tick periods for a tick means that the counter stands still."""
 
@@ -162,41 +164,48 @@ def _poll_to_tick(bench: Bench, loop: Loop | None, readings: list[Reading]) -> b
     pace = bench.pace = bench.pace or Pace(plan.align_s)
     moved = False
     while clock.now_s() < end_s:
-        expected_s = pace.next_s(clock.now_s())
-        if expected_s is None:
-            seen, sharp = _awaited(bench, loop, readings, end_s, plan.edge_poll_s)
+        expected = pace.next_tick(clock.now_s())
+        if expected is None:
+            seen = _awaited(bench, loop, readings, end_s, plan.edge_poll_s)
         else:
-            poll_until(bench, loop, readings, expected_s - pace.lead_s)
-            seen, sharp = _awaited(bench, loop, readings, expected_s + pace.lead_s, DENSE_POLL_S)
+            poll_until(bench, loop, readings, expected.time_s - expected.lead_s)
+            seen = _awaited(bench, loop, readings, expected.time_s + expected.lead_s, DENSE_POLL_S)
         moved = moved or seen is not None
-        if seen is not None and sharp:
-            pace.saw(seen)
+        if seen is not None and seen.sharp:
+            pace.saw(seen.time_s, seen.within_s)
             return True
-        if expected_s is not None and seen is None:
+        if expected is not None and seen is None:
             pace.missed()
     return moved
 
 
-def _awaited(
-    bench: Bench, loop: Loop | None, readings: list[Reading], until_s: float, poll_s: float
-) -> tuple[float | None, bool]:
-    """Poll the counter every ``poll_s`` until it moves: when it did, and whether between two timely polls."""
+class _Tick(NamedTuple):
+    """A tick between two polls: the middle of them, half the time between, and whether both polls were timely."""
+
+    time_s: float
+    within_s: float
+    sharp: bool
+
+
+def _awaited(bench: Bench, loop: Loop | None, readings: list[Reading], until_s: float, poll_s: float) -> _Tick | None:
+    """Poll the counter every ``poll_s`` until it moves; None where it did not."""
     clock = bench.device.clock
     last: Reading | None = None
     fed_s, quickest_s = -math.inf, math.inf
-    while clock.now_s() < until_s:
+    while (asked_s := clock.now_s()) < until_s:
         for reading in _read(bench, (ENERGY,)):
             readings.append(reading)
             quickest_s = min(quickest_s, reading.call_s)  # a driver that is always slow cannot be polled faster
             if last is not None and reading.value != last.value:
-                apart_s = reading.time_s - last.time_s
-                return 0.5 * (reading.time_s + last.time_s), apart_s <= TIMELY * max(poll_s, 2 * quickest_s)
+                within_s = 0.5 * (reading.time_s - last.time_s)
+                timely_s = TIMELY * max(poll_s, 2 * quickest_s)
+                return _Tick(last.time_s + within_s, within_s, 2 * within_s <= timely_s)
             last = reading
         if clock.now_s() - fed_s >= bench.plan.edge_poll_s and loop is not None:
             loop.feed(AHEAD_AT_EDGES_S)
             fed_s = clock.now_s()
-        clock.sleep_until(min(clock.now_s() + poll_s, until_s))
-    return None, False
+        clock.sleep_until(min(max(asked_s + poll_s, clock.now_s() + PAUSE * poll_s), until_s))
+    return None
 
 
 def poll_to_update(bench: Bench, kind: str, patience_s: float) -> None:

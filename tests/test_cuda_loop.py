@@ -71,7 +71,13 @@ def window(monkeypatch, launch_s, chunk_s, *, graph):
     gpu, meter = Gpu(clock, launch_s, chunk_s, graph=graph), Counter(clock)
     plan = SimpleNamespace(skip_s=0.1, edge_poll_s=1e-3, align_s=TICK_S, poll_s=0.05)
     bench = SimpleNamespace(
-        plan=plan, device=SimpleNamespace(clock=clock), metered=True, kinds=(ENERGY,), meter=meter, meter_lost=False
+        plan=plan,
+        device=SimpleNamespace(clock=clock),
+        metered=True,
+        kinds=(ENERGY,),
+        meter=meter,
+        meter_lost=False,
+        pace=None,
     )
     loop = CudaLoop(gpu, clock)
     begin_s = clock.now_s()
