@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from energybench.analysis.joules import loop_latency_s, window_joules
-from energybench.analysis.stretches import TRIANGULAR_95
+from energybench.analysis.stretches import TRIANGULAR_95, edges_95_s
 from energybench.journal import WindowRecord
 from energybench.readings import ENERGY, POWER_INSTANT, Reading
 from energybench.sensor import Counter, SensorProfile, Stream
@@ -57,6 +57,15 @@ def test_counter_windows_recover_the_load_at_any_phase(phase_s, length_s):
     assert found.power_w == pytest.approx(LOAD_W, rel=1.01e-3 / found.interior_s)
     assert found.energy_per_iteration_j == pytest.approx(found.power_w * ITERATION_S, rel=1e-9)
     assert found.edge_halfwidth == pytest.approx(TRIANGULAR_95 * 1e-3 / found.interior_s, rel=0.01)
+
+
+@pytest.mark.parametrize("narrow_s", [0.0, 1e-5, 5e-5, 3e-4, 1e-3])
+def test_edges_that_were_seen_unequally_well_leave_open_what_95_of_100_such_pairs_do(narrow_s):
+    chance = np.random.default_rng(0)
+    off_s = chance.uniform(-0.5, 0.5, 200_000) * 1e-3 - chance.uniform(-0.5, 0.5, 200_000) * narrow_s
+    # 200,000 draws know a share of 0.95 to 0.0005; four times that is allowed.
+    assert np.mean(np.abs(off_s) < edges_95_s(1e-3, narrow_s)) == pytest.approx(0.95, abs=0.002)
+    assert edges_95_s(narrow_s, 1e-3) == edges_95_s(1e-3, narrow_s)
 
 
 def test_what_the_counter_would_have_said_at_the_loops_ends_is_kept_beside():

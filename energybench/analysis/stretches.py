@@ -18,7 +18,7 @@ from energybench.readings import ENERGY, POWER_KINDS, Reading
 from energybench.sensor import SensorProfile
 
 TRIANGULAR_95 = 1 - math.sqrt(0.05)
-"""95 % point of the difference of two uniform edge errors, in units of the edge interval."""
+"""95 % point of the difference of two uniform edge errors, in units of the edge interval they share."""
 
 MIN_READINGS = 20
 """Fewer distinct readings than this say nothing certain where the sensor is only assumed (`docs/derivations.md` 2)."""
@@ -54,6 +54,22 @@ class Stretch:
     readings: int
 
 
+def edges_95_s(first_s: float, last_s: float) -> float:
+    """What the two ends of a stretch leave open of its length, at 95 %.
+
+    A tick came anywhere between the polls that saw it, so that the length is off by the difference of two uniform
+    errors. Its density is a trapezoid: beyond h it leaves ((a + b) / 2 - h)² / (a b), where h lies on its slopes.
+
+    Args:
+        first_s: time between the polls around the first tick.
+        last_s: time between those around the last one.
+    """
+    narrow_s, wide_s = sorted((first_s, last_s))
+    if narrow_s < 0.05 * wide_s:  # h lies under the trapezoid's flat top
+        return 0.475 * wide_s
+    return 0.5 * (narrow_s + wide_s) - math.sqrt(0.05 * narrow_s * wide_s)
+
+
 def skip_s(sensor: SensorProfile) -> float:
     """Time after a loop's start before the sensor speaks of the loop alone: delay + span + rise of its best source."""
     best = next((s for kind in POWER_KINDS if (s := sensor.stream(kind)) is not None), None)
@@ -76,7 +92,7 @@ def counter_stretch(
         return None
     first, last = sharp_ends(ticks)
     length_s = last.time_s - first.time_s
-    halfwidth_s = TRIANGULAR_95 * max(first.width_s, last.width_s)
+    halfwidth_s = edges_95_s(first.width_s, last.width_s)
     if rhythm is not None and (known := _longest(ticks, rhythm)) and known[3] / known[2] < halfwidth_s / length_s:
         first, last, length_s, halfwidth_s = known
     if halfwidth_s > EDGE_LIMIT * length_s:

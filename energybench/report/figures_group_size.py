@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import ScaledTranslation, Transform
 
 from energybench.report.operators import group_size_by_case
-from energybench.report.panels import grid, legend_below, log_axis, point_label, spread_over, wrapped
+from energybench.report.panels import grid, label, legend_below, log_axis, point_label, spread_over, wrapped
 from energybench.report.quantities import estimate
 from energybench.report.style import FOAM, INK, MUTED, WATER, Palette, family_of, plain, styled, title, whiskers
 from energybench.report.svg import mark
@@ -160,8 +160,8 @@ def _mark_least(ax: Axes, curve: pd.Series, optimum: Mapping[Any, Any]) -> None:
         best, curve[int(best)], "o", color=INK, markersize=11, markerfacecolor="none", markeredgewidth=1.6, zorder=5
     )
     align = "left" if best == curve.index.min() else "right" if best == curve.index.max() else "center"
-    ax.text(float(best), float(curve[int(best)]), f"least: G = {int(best)}", color=INK, ha=align, va="top",
-            weight="bold", size=8, zorder=6, transform=_below(ax))  # fmt: skip
+    text = f"least: G = {int(best)}"
+    label(ax, float(best), float(curve[int(best)]), text, ha=align, va="top", weight="bold", transform=_below(ax))
 
 
 def _below(ax: Axes) -> Transform:

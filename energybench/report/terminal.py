@@ -22,7 +22,7 @@ from energybench.report.panels import split, spread_over
 from energybench.report.settings import settings_of
 from energybench.report.style import plain
 from energybench.report.tables import cut_short, telling, tidy
-from energybench.report.terminal_table import setting_table
+from energybench.report.terminal_table import setting_tables
 
 ROWS_AT_MOST = 40
 SETTINGS_SHOWN = 3
@@ -127,11 +127,11 @@ def _print_tables(console: Console, summary: Summary) -> None:
     parts = split(rows, settings_of(record).all)
     shown = parts if len(rows) <= ROWS_AT_MOST else spread_over(parts, SETTINGS_SHOWN)
     what = "total of the stages" if (rows["row"] == "total").all() else ""
-    for name, part in shown:
-        caption = " · ".join(filter(None, (name, what, "per inference")))
-        baseline = record.cases[0].baseline if record.cases else ""
-        console.print(Text(caption, style="bold"))
-        console.print(setting_table(part, baseline=baseline, width=console.width))
+    baseline = record.cases[0].baseline if record.cases else ""
+    tables = setting_tables([part for _, part in shown], baseline=baseline, width=console.width)
+    for (name, _), table in zip(shown, tables, strict=True):
+        console.print(Text(" · ".join(filter(None, (name, what, "per inference"))), style="bold"))
+        console.print(table)
         console.print()
     used = {flag for _, part in shown for flag in " ".join(part["flags"].fillna("")).split()}
     legend = [f"{flag.mark} {flag.meaning}" for name, flag in FLAGS.items() if name in used]

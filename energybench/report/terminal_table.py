@@ -77,23 +77,22 @@ class _Column:
         return [put(text, self.width) for text in (self.head, *self.cells)]
 
 
-def setting_table(part: pd.DataFrame, *, baseline: str, width: int) -> Table:
-    """The variants of one setting, the least of them marked, in the richest layout that fits ``width``.
+def setting_tables(parts: Sequence[pd.DataFrame], *, baseline: str, width: int) -> list[Table]:
+    """A table for the variants of each setting, the least marked, all in the richest layout that fits ``width``.
 
     Args:
-        part: rows of cases or of totals, columns of ``columns.RESULTS``.
+        parts: for each setting, rows of cases or of totals with the columns of ``columns.RESULTS``.
         baseline: the variant the ratios are to.
         width: characters a line.
     """
-    rows = part.to_dict("records")
-    energy = bool(part["energy_per_inference_j"].notna().any())
-    value = "energy_per_inference_j" if energy else "loop_latency_s"
-    least = part[value].min()
-    best = [bool(row[value] == least) for row in rows]
     for layout in layouts():
-        columns = _columns(part, rows, best, layout, energy=energy, baseline=baseline)
-        if sum(c.width for c in columns) + GAP * (len(columns) - 1) < width:
+        drawn = [_columns(part, layout, baseline=baseline) for part in parts]
+        if all(sum(c.width for c in columns) + GAP * (len(columns) - 1) < width for columns in drawn):
             break
+    return [_table(columns, _is_least(part)) for part, columns in zip(parts, drawn, strict=True)]
+
+
+def _table(columns: Sequence[_Column], best: Sequence[bool]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")
     for column in columns:
         table.add_column(Text(column.lines[0]), no_wrap=True)
@@ -102,9 +101,19 @@ def setting_table(part: pd.DataFrame, *, baseline: str, width: int) -> Table:
     return table
 
 
-def _columns(
-    part: pd.DataFrame, rows: Sequence[Row], best: Sequence[bool], layout: Layout, *, energy: bool, baseline: str
-) -> list[_Column]:
+def _has_energy(part: pd.DataFrame) -> bool:
+    return bool(part["energy_per_inference_j"].notna().any())
+
+
+def _is_least(part: pd.DataFrame) -> list[bool]:
+    """Which rows need the least energy, or time where there is no energy."""
+    values = part["energy_per_inference_j" if _has_energy(part) else "loop_latency_s"]
+    return [bool(value == values.min()) for value in values]
+
+
+def _columns(part: pd.DataFrame, layout: Layout, *, baseline: str) -> list[_Column]:
+    rows, energy = part.to_dict("records"), _has_energy(part)
+
     def column(head: str, cell: Callable[[Row], str]) -> _Column:
         return _Column(head, under_each_other([cell(row) for row in rows]))
 
@@ -112,8 +121,8 @@ def _columns(
         return f"{quantity} {unit}" if layout.words else unit
 
     names = [
-        plain(row["variant"], layout.name_width - 2) + " *" if won else plain(row["variant"], layout.name_width)
-        for row, won in zip(rows, best, strict=True)
+        plain(row["variant"], layout.name_width - 2) + " *" if least else plain(row["variant"], layout.name_width)
+        for row, least in zip(rows, _is_least(part), strict=True)
     ]
     found = [_Column("variant", tuple(names), numeric=False)]
     seconds = scale_for(part["loop_latency_s"] / part["batch"], "s")
