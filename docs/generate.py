@@ -14,10 +14,10 @@ import click
 
 from energybench import columns
 from energybench.cli import main
-from energybench.expand import expand
 from energybench.flags import FLAGS
 from energybench.machine import list_machines, load_machine
 from energybench.suite import list_suites, suite_schema
+from energybench.suite.cases import expand
 
 REFERENCE = Path(__file__).parent / "reference"
 NOTE = "<!-- Written by docs/generate.py (make docs): change the code it is made from instead. -->"

@@ -199,7 +199,7 @@ FLAGS: dict[str, Flag] = {
             "unknown-operators",
             "?",
             "MACs of some operators are not known, so nothing per MAC and no roof is given",
-            "state their cost with energybench.kernel_cost",
+            "state their cost with energybench.cost.kernels",
         ),
         Flag(
             "compile-epilogues",

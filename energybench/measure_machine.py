@@ -13,13 +13,13 @@ from pathlib import Path
 import yaml
 
 from energybench.analysis.measured_machine import MeasuredMachine, measured_machine
-from energybench.bench import Progress
 from energybench.devices import Device
 from energybench.devices.simulated import SimulatedDevice
 from energybench.errors import MachineError
 from energybench.journal import load
 from energybench.machine import machine_to_dict
 from energybench.machine_sheet import sheet_from_yaml
+from energybench.runner.bench import Progress
 from energybench.session import RunOptions, open_station, plan_study, run_study
 from energybench.suite import Suite, parse_suite
 

@@ -15,13 +15,13 @@ import yaml
 
 from energybench.analysis.summary import Summary, summarize
 from energybench.errors import EnergyBenchError, one_line
-from energybench.expand import expand
 from energybench.journal import load
 from energybench.progress import Quiet
 from energybench.report.quantities import quantity
 from energybench.session import run_study
-from energybench.study import RunOptions, open_station, study_of
+from energybench.session.study import RunOptions, open_station, study_of
 from energybench.suite import Suite, parse_suite
+from energybench.suite.cases import expand
 from energybench.workload import WorkPlan
 from energybench.workload.given import as_modules, as_tensors, dtype_label, plan_given
 

@@ -9,12 +9,12 @@ import energybench
 from energybench.analysis.kernel_efficiency import load_efficiency
 from energybench.analysis.predict import predictions
 from energybench.clock import utc_stamp
-from energybench.expand import expand
 from energybench.journal import Journal, RunRecord, SkippedRecord
 from energybench.machine import Machine, machine_to_dict
-from energybench.run_record import case_record, operator_records, summed_axis, versions
-from energybench.study import comparisons_of
+from energybench.session.record import case_record, operator_records, summed_axis, versions
+from energybench.session.study import comparisons_of
 from energybench.suite import Suite
+from energybench.suite.cases import expand
 from energybench.workload import plan_workload
 
 LIBRARIES = "libraries"

@@ -1,6 +1,6 @@
 """How far are we? A bar on a terminal, plain lines elsewhere, JSON for machines; always on stderr, results on stdout.
 
-All are a `energybench.bench.Progress`.
+All are a `energybench.runner.bench.Progress`.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from energybench import columns
 from energybench.analysis.summary import Summary, summarize
 from energybench.journal import CaseRecord, Run, RunRecord, SkippedRecord, WindowRecord, load
 from energybench.session import run_study
-from energybench.study import RunOptions, open_station, plan_study
+from energybench.session.study import RunOptions, open_station, plan_study
 from energybench.suite import load_suite
 
 SUITE = """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from energybench.expand import expand
 from energybench.suite import parse_suite
+from energybench.suite.cases import expand
 from energybench.workload import WorkPlan, build, plan_workload
 
 CPU = torch.device("cpu")

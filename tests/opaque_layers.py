@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from energybench.cost import OperatorCost
+from energybench.cost.kernels import kernel_cost, operand
 from energybench.errors import UnsupportedError
-from energybench.kernel_cost import kernel_cost, operand
 
 
 @torch.library.custom_op("energybench_tests::picked", mutates_args=())

@@ -3,10 +3,10 @@
 import numpy as np
 from quiet import SMALL, Remembering, summary_of
 
-from energybench.against_itself import self_test, self_test_lines
 from energybench.analysis.summary import summarize
 from energybench.journal import load
 from energybench.session import RunOptions, open_station, plan_study, run_study
+from energybench.session.against_itself import self_test, self_test_lines
 from energybench.suite import parse_suite
 
 

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import sdpa_backward_flop_count
 
-from energybench.attention_cost import Attention, attention_backward_cost, attention_cost
+from energybench.cost.attention import Attention, attention_backward_cost, attention_cost
 from energybench.workload.aten import operator_costs
 from energybench.workload.trace import trace
 

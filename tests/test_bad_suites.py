@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from energybench.errors import SuiteError
-from energybench.expand import expand
 from energybench.suite import list_suites, parse_suite
+from energybench.suite.cases import expand
 from energybench.workload import plan_workload
 
 MUTATED = 600

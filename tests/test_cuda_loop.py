@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from energybench.bench import poll_window
 from energybench.clock import VirtualClock
 from energybench.devices.cuda import MAX_LATENCY_GRAPHS, SAMPLE_S, _latency_groups
 from energybench.devices.cuda_loop import CudaLoop
 from energybench.readings import ENERGY, Reading
+from energybench.runner.bench import poll_window
 
 TICK_S = 0.02
 

@@ -15,7 +15,7 @@ from energybench.isolation import FIRST, NEXT, Step
 from energybench.journal import load
 from energybench.planner import MIN_ITERATIONS
 from energybench.session import ComparisonDone, run_study
-from energybench.study import RunOptions, Station, plan_study
+from energybench.session.study import RunOptions, Station, plan_study
 from energybench.suite import parse_suite
 
 LONG = """

@@ -15,8 +15,8 @@ from energybench.journal import load
 from energybench.layers.dico import DiCoBlock2d
 from energybench.layers.dit import DiTBlock, DiTBlock2d, SelfAttention
 from energybench.networks.dit import DiT
-from energybench.operators import measured_operators
-from energybench.run_record import operator_records
+from energybench.session.operators import measured_operators
+from energybench.session.record import operator_records
 from energybench.suite import expand, load_suite, parse_suite
 from energybench.workload import plan_workload
 from energybench.workload.trace import trace

@@ -20,10 +20,10 @@ from energybench.devices.board import BoardPower
 from energybench.devices.open import open_meter_for
 from energybench.devices.simulated import SimulatedDevice
 from energybench.errors import MeterError
-from energybench.first_use import calibrated_on_first_use
 from energybench.journal import load
 from energybench.sensor import PROFILES, Counter
 from energybench.session import RunOptions, Station, plan_study, run_study
+from energybench.session.first_use import calibrated_on_first_use
 from energybench.suite import parse_suite
 
 A100 = PROFILES["a100"]

@@ -4,8 +4,8 @@ import pytest
 from layer_plans import CPU
 
 from energybench.errors import UnsupportedError
-from energybench.expand import expand
 from energybench.suite import load_suite
+from energybench.suite.cases import expand
 from energybench.workload import build, plan_workload
 
 SUITES = ["sparse_pointwise", "pointwise_formats", "int8_convolutions"]

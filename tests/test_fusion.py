@@ -9,7 +9,7 @@ import pytest
 
 from energybench.analysis.waterline import waterline
 from energybench.cost import Operand, conv2d_cost, elementwise_cost, linear_cost, normalisation_cost
-from energybench.fusion import epilogues_fused, fused
+from energybench.cost.fusion import epilogues_fused, fused
 from energybench.machine import load_machine
 
 N, C, SIDE, E, G = 128, 64, 64, 6, 8

@@ -26,7 +26,6 @@ from energybench.analysis.guards import (
 )
 from energybench.analysis.summary import summarize
 from energybench.analysis.wave import Wave
-from energybench.bench import foreign_flags
 from energybench.devices import Prepared, Stamp
 from energybench.devices.open import Watch
 from energybench.devices.simulated import SimulatedDevice, SimulatedLoop, SimulatedPrepared
@@ -35,6 +34,7 @@ from energybench.meters import BoardState
 from energybench.meters.simulated import SimulatedMeter
 from energybench.readings import ENERGY, POWER, POWER_AVERAGE, POWER_INSTANT, Reading
 from energybench.report.guards import guard_words
+from energybench.runner.bench import foreign_flags
 from energybench.sensor import PROFILES
 from energybench.session import RunOptions, Station, plan_study, run_study
 from energybench.suite import parse_suite

@@ -18,13 +18,13 @@ from quiet import measured
 
 from energybench.analysis.summary import summarize
 from energybench.errors import EnergyBenchError, RunFolderError, SuiteError
-from energybench.expand import expand
 from energybench.journal import OPERATORS_FILE, READINGS_FILE, RUN_FILE, WINDOWS_FILE, load
 from energybench.report.build import build_report
 from energybench.report.results_csv import write_csv
 from energybench.report.terminal import render_summary
 from energybench.resolve import check_arguments, resolve_layer
 from energybench.suite import parse_suite
+from energybench.suite.cases import expand
 from energybench.workload import plan_workload
 
 LAYERS = [

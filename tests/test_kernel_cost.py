@@ -8,9 +8,9 @@ from quiet import measured
 
 from energybench.analysis.summary import summarize
 from energybench.errors import UnsupportedError
-from energybench.expand import expand
 from energybench.journal import load
 from energybench.suite import parse_suite
+from energybench.suite.cases import expand
 from energybench.workload import build, plan_workload
 
 PLUGIN = str(Path(__file__).parent / "opaque_layers.py")

@@ -25,11 +25,11 @@ from energybench.analysis.joules import window_joules
 from energybench.analysis.rhythm import fit_rhythm
 from energybench.analysis.statistics import log_interval
 from energybench.analysis.stretches import TRIANGULAR_95, ticks_of
-from energybench.bench import Bench, poll_window
 from energybench.journal import WindowRecord
 from energybench.meters.nvml import NvmlMeter
 from energybench.planner import EDGE_POLL_S, plan_measurement
 from energybench.readings import Reading
+from energybench.runner.bench import Bench, poll_window
 from energybench.sensor import assumed_profile
 from energybench.suite import Method
 

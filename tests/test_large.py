@@ -14,15 +14,15 @@ import pytest
 from quiet import Remembering, measured
 
 from energybench.analysis.summary import summarize
-from energybench.expand import expand
+from energybench.cli.listing import listing
 from energybench.journal import CaseRecord, Journal, OperatorRecord, RunRecord, WindowRecord, load
-from energybench.listing import listing
 from energybench.machine import load_machine, machine_to_dict
 from energybench.readings import Reading
 from energybench.report.build import build_report
 from energybench.report.page_table import ROWS_AT_MOST
 from energybench.sensor import PROFILES
 from energybench.suite import parse_suite
+from energybench.suite.cases import expand
 
 TICK_S = PROFILES["h200"].counter.tick_s
 WINDOWS = 4
@@ -42,7 +42,7 @@ def test_ten_thousand_cases_are_listed_in_two_seconds_without_torch():
     code = f"""
 import sys, time
 begun = time.perf_counter()
-from energybench.listing import listing
+from energybench.cli.listing import listing
 from energybench.suite import parse_suite
 text = listing(parse_suite({large_suite(10)!r}))
 assert "cases: 10000" in text and text.count("channels=7 size=3 batch=9") == {VARIANTS}

@@ -8,11 +8,11 @@ import torch
 from layer_plans import CPU, plan_of
 
 from energybench.errors import UnsupportedError
-from energybench.expand import expand
 from energybench.layers.format_conv import BYTES, FormatConv2d, clamped_sum
 from energybench.networks.mixed_resnet import MixedResNet50
 from energybench.networks.resnet import ResNet50
 from energybench.suite import load_suite
+from energybench.suite.cases import expand
 from energybench.workload import build, plan_workload
 from energybench.workload.formats import pack
 

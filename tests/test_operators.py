@@ -13,10 +13,10 @@ from energybench.devices.simulated import SimulatedDevice
 from energybench.devices.truth import operator_latency_s
 from energybench.errors import CaseError
 from energybench.journal import OperatorRecord
-from energybench.operators import measured_operators, profile_study
 from energybench.report.answer import answer_of
-from energybench.run_record import operator_records
 from energybench.session import RunOptions, open_station, plan_study
+from energybench.session.operators import measured_operators, profile_study
+from energybench.session.record import operator_records
 from energybench.suite import expand, parse_suite
 from energybench.workload import WorkPlan, plan_workload
 

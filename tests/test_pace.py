@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from energybench.pace import LEAD_S, LEAST_PERIOD_S, WIDEST, Pace
+from energybench.runner.pace import LEAD_S, LEAST_PERIOD_S, WIDEST, Pace
 
 SHARP_S = 5e-5
 

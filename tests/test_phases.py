@@ -19,10 +19,10 @@ from energybench.devices.truth import work_truth
 from energybench.journal import load
 from energybench.meters.simulated import SimulatedMeter
 from energybench.report.guards import guard_words
+from energybench.runner.window import bit_reversed
 from energybench.sensor import PROFILES
 from energybench.session import RunOptions, Station, plan_study, run_study
 from energybench.suite import expand, parse_suite
-from energybench.window import bit_reversed
 from energybench.workload import plan_workload
 
 

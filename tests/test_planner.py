@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from scipy import stats
 
-from energybench.listing import plan_lines
+from energybench.cli.listing import plan_lines
 from energybench.planner import (
     EDGES,
     LEAST_WINDOWS,
@@ -18,9 +18,9 @@ from energybench.planner import (
     estimate,
     plan_measurement,
 )
+from energybench.runner.budget import Width, next_share, within_budget
 from energybench.sensor import PROFILES, Counter, SensorProfile, Stream
 from energybench.suite import Method, parse_duration_s
-from energybench.time_budget import Width, next_share, within_budget
 
 COUNTER = PROFILES["h100"]
 NO_COUNTER = PROFILES["pascal"]

@@ -17,7 +17,7 @@ from energybench.errors import DeviceError, MeterError, RunFolderError, SuiteErr
 from energybench.journal import load
 from energybench.report.method import budget
 from energybench.report.terminal import render_summary
-from energybench.runner import MEMORY_SHARE
+from energybench.runner.comparison import MEMORY_SHARE
 from energybench.session import RunOptions, Station, open_station, plan_study, run_study
 from energybench.suite import load_suite, parse_suite
 from energybench.workload import resident_bytes

@@ -4,12 +4,12 @@ import pytest
 import torch
 from layer_plans import CPU, plan_of
 
-from energybench.expand import expand
 from energybench.layers.pruning import kept_count
 from energybench.networks.cifar import CifarMobileNetV2
 from energybench.networks.mobilenet_v1 import MobileNetV1
 from energybench.networks.mobilenet_v2 import InvertedResidual, MobileNetV2
 from energybench.suite import load_suite
+from energybench.suite.cases import expand
 from energybench.workload import build, plan_workload
 from energybench.workload.formats import pack
 

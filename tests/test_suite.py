@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from energybench.errors import SuiteError
-from energybench.expand import expand
 from energybench.suite import (
     list_suites,
     load_suite,
@@ -21,6 +20,7 @@ from energybench.suite import (
     parse_suite,
     suite_schema,
 )
+from energybench.suite.cases import expand
 
 GOOD = """\
 name: study

@@ -5,10 +5,10 @@ from quiet import measured
 
 from energybench.analysis.summary import summarize
 from energybench.errors import SuiteError
-from energybench.expand import expand
 from energybench.journal import load
 from energybench.resolve import resolve_layer
 from energybench.suite import parse_suite
+from energybench.suite.cases import expand
 from energybench.workload import plan_workload
 
 pytest.importorskip("timm", reason="timm needs torchvision, and so a full build of torch: make test-timm")

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from energybench.analysis.waterline import Waterline, waterline
 from energybench.cost import OperatorCost
-from energybench.fusion import epilogues_fused
+from energybench.cost.fusion import epilogues_fused
 from energybench.machine import Machine, operator_energy_j
 
 

@@ -6,8 +6,8 @@ from energybench.analysis.book import Book, Row
 from energybench.analysis.guards import CLOCKS_AGREE, THROTTLE_WARNS
 from energybench.analysis.measured import COUNTER_FLAGS, Measured, MeasuredWindow
 from energybench.analysis.statistics import LEAST_REPLICATES
+from energybench.cost.fusion import is_fused
 from energybench.flags import FLAGS
-from energybench.fusion import is_fused
 from energybench.journal import CaseRecord
 
 BURST = 0.02

@@ -20,8 +20,8 @@ EXIT_UNRELIABLE = 4
 def calibrate(gpu: str | None, device: str | None, meter: str | None, quick: bool, figure: Path | None) -> None:
     """Find out what a board's power sensor does, by square waves; kept for later runs of that board."""
     from energybench.analysis.calibration_words import calibration_lines
-    from energybench.first_use import calibrated
-    from energybench.study import RunOptions, open_station
+    from energybench.session.first_use import calibrated
+    from energybench.session.study import RunOptions, open_station
 
     station = open_station(RunOptions(device=device_named(gpu, device), meter=meter))
     try:

@@ -39,7 +39,7 @@ def group_size(
     """Optimum group size of a grouped convolution, or of a network: each named model, its optimum and choice."""
     from itertools import chain
 
-    from energybench.listing import group_size_lines, layer_figure_lines, network_lines
+    from energybench.cli.listing import group_size_lines, layer_figure_lines, network_lines
 
     if network is not None:
         lines = network_lines(network=network, power_cap_w=power_cap, figures=figures, **options)
@@ -89,7 +89,7 @@ def predict(suite: str, machine: str, efficiency: str | None, output: Path | Non
 def machines(context: click.Context) -> None:
     """The machine sheets: peaks, bandwidth, power; `show` tells one whole, `measure` makes one of a device."""
     if context.invoked_subcommand is None:
-        from energybench.listing import machine_lines
+        from energybench.cli.listing import machine_lines
 
         click.echo("\n".join(machine_lines()))
 
@@ -121,7 +121,7 @@ def measure(gpu: str | None, device: str | None, **options: Any) -> None:
     from energybench.measure_machine import KERNELS, measure_machine, write_sheet
     from energybench.progress import reporter
     from energybench.report.machine_text import measured_machine_lines
-    from energybench.study import RunOptions
+    from energybench.session.study import RunOptions
 
     chosen = RunOptions(
         device=device_named(gpu, device), plugins=KERNELS, command=("energybench", *sys.argv[1:]), **options

@@ -18,7 +18,7 @@ from energybench.isolation import FIRST, GO_ON, Step, supervise
 
 if TYPE_CHECKING:
     from energybench.progress import Reporter
-    from energybench.study import RunOptions, Station, Study
+    from energybench.session.study import RunOptions, Station, Study
 
 EXIT_MISSED = 4
 EXIT_INTERRUPTED = 130
@@ -126,9 +126,9 @@ def _told(told: Reporter) -> Iterator[None]:
 
 
 def _run_options(device: str | None, isolated: tuple[int, int, str] | None, **given: Any) -> RunOptions:
-    from energybench.expand import parse_setting
     from energybench.session import RunOptions
     from energybench.suite import parse_duration_s, parse_precision
+    from energybench.suite.cases import parse_setting
 
     try:
         precision = parse_precision(given["precision"]) if given["precision"] else None
@@ -166,7 +166,7 @@ def _run_options(device: str | None, isolated: tuple[int, int, str] | None, **gi
 
 def _run_one(name: str, options: RunOptions, told: Reporter, *, dry_run: bool, calibrate: bool) -> Path | None:
     """Measure one suite; returns its folder, None where there is none or other processes go on with it."""
-    from energybench.listing import study_lines
+    from energybench.cli.listing import study_lines
     from energybench.session import open_station, plan_study
     from energybench.suite import load_suite
 
@@ -176,7 +176,7 @@ def _run_one(name: str, options: RunOptions, told: Reporter, *, dry_run: bool, c
         for note in station.notes:
             told.note(note)
         if calibrate:
-            from energybench.first_use import calibrated_on_first_use
+            from energybench.session.first_use import calibrated_on_first_use
 
             station = calibrated_on_first_use(station, told.note)
         study = plan_study(suite, station, options)
@@ -222,7 +222,7 @@ def _reported(folder: Path, options: RunOptions, told: Reporter, exports: dict[s
     summary = build_report(folder)
     show(summary, exports)
     if options.against_itself:
-        from energybench.against_itself import self_test, self_test_lines
+        from energybench.session.against_itself import self_test, self_test_lines
 
         click.echo("\n".join(self_test_lines(self_test(summary))))
     status = _status(summary, quick=options.quick)

@@ -11,7 +11,7 @@ def list_() -> None:
     import shutil
     import sys
 
-    from energybench.listing import suite_lines
+    from energybench.cli.listing import suite_lines
 
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     click.echo("\n".join(suite_lines(width)))
@@ -22,7 +22,7 @@ def list_() -> None:
 @click.option("--quick", is_flag=True, help="What --quick keeps.")
 def show(suite: str, quick: bool) -> None:
     """The cases of a suite, variant by variant, and what it skips."""
-    from energybench.listing import listing
+    from energybench.cli.listing import listing
     from energybench.suite import load_suite
 
     click.echo(listing(load_suite(suite), quick=quick))

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from energybench.cost import OperatorCost, convolution_cost
-from energybench.fusion import fused
-from energybench.kernel_cost import dtype_name, kernel_cost
+from energybench.cost.fusion import fused
+from energybench.cost.kernels import dtype_name, kernel_cost
 from energybench.layers.hand_written import hand_written
 from energybench.layers.residual_blocks import ConvFirst2d, MBConv2d
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.sparse import to_sparse_semi_structured
 
 from energybench.cost import OperatorCost
+from energybench.cost.kernels import dtype_name, kernel_cost, operand
 from energybench.errors import UnsupportedError
-from energybench.kernel_cost import dtype_name, kernel_cost, operand
 from energybench.layers.pruning import two_of_four
 from energybench.layers.sparse_pointwise import channel_major
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from energybench.cost import OperatorCost
-from energybench.kernel_cost import dtype_name, kernel_cost, operand
+from energybench.cost.kernels import dtype_name, kernel_cost, operand
 from energybench.layers.hand_written import hand_written
 
 Execution = Literal["unfold", "taps", "triton"]

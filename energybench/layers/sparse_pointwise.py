@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from energybench.cost import OperatorCost
+from energybench.cost.kernels import dtype_name, kernel_cost, operand
 from energybench.errors import UnsupportedError
-from energybench.kernel_cost import dtype_name, kernel_cost, operand
 from energybench.layers.pruning import compressed_rows, kept_columns, kept_count
 
 Execution = Literal["masked", "csr", "bsr", "gather"]

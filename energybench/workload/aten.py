@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from energybench import cost
-from energybench.attention_cost import attention_backward_cost
 from energybench.cost import Operand, OperatorCost
-from energybench.kernel_cost import KernelForm, dtype_name, kernel_form, operand
+from energybench.cost.attention import attention_backward_cost
+from energybench.cost.kernels import KernelForm, dtype_name, kernel_form, operand
 from energybench.workload.attention import attention_of
 
 Arguments = Sequence[Any]

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from energybench.attention_cost import Attention, attention_backward_cost, attention_cost
 from energybench.cost import OperatorCost
-from energybench.kernel_cost import dtype_name, operand
+from energybench.cost.attention import Attention, attention_backward_cost, attention_cost
+from energybench.cost.kernels import dtype_name, operand
 
 ATTENTION = F.scaled_dot_product_attention
 """The function itself: a trace binds its name to something else while a caller of it runs."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from energybench.errors import CaseError, SuiteError
-from energybench.expand import Case, TensorSpec
+from energybench.suite.cases import Case, TensorSpec
 from energybench.workload.aten import tensors_in
 from energybench.workload.compilations import lift_the_limit
 from energybench.workload.formats import encoded

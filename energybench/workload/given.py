@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from energybench.cost import OperatorCost
 from energybench.errors import EnergyBenchError
-from energybench.expand import Case
+from energybench.suite.cases import Case
 from energybench.workload.plan import TORCH_DTYPES, Given, WorkPlan, plan_traced
 from energybench.workload.trace import Trace, trace
 

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from energybench.catalogue import is_foreign, is_network
 from energybench.cost import OperatorCost
+from energybench.cost.fusion import epilogues_fused
 from energybench.errors import SuiteError, one_line
-from energybench.expand import Case
-from energybench.fusion import epilogues_fused
 from energybench.resolve import check_arguments, resolve_layer
+from energybench.suite.cases import Case
 from energybench.workload.formats import encoded, pack, packed_layers
 from energybench.workload.trace import Trace, trace
 

@@ -22,7 +22,7 @@ from torch.utils.module_tracker import ModuleTracker
 
 from energybench import cost
 from energybench.cost import OperatorCost
-from energybench.kernel_cost import dtype_name, operand
+from energybench.cost.kernels import dtype_name, operand
 from energybench.workload.aten import is_free, operator_costs, tensors_in
 from energybench.workload.attention import ATTENTION, fused_attention
 from energybench.workload.layouts import as_laid_out_on_devices

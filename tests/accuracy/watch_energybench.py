@@ -21,7 +21,6 @@ from accuracy.table import IN_RUN, UNCALIBRATED, US
 from energybench.analysis.joules import window_joules
 from energybench.analysis.rhythm import Rhythm, fit_rhythm, in_spans
 from energybench.analysis.stretches import ticks_of
-from energybench.bench import Bench, poll_window
 from energybench.calibrate import calibrate
 from energybench.clock import Clock, RealClock
 from energybench.devices import DeviceFacts, LatencySamples, Prepared, Stamp
@@ -29,6 +28,7 @@ from energybench.devices.open import open_meter_for
 from energybench.journal import WindowRecord
 from energybench.planner import plan_measurement
 from energybench.readings import Reading
+from energybench.runner.bench import Bench, poll_window
 from energybench.suite import Method
 
 STAMP_S = 5e-3

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from energybench.columns import RESULTS, names
 from energybench.errors import SuiteError
 from energybench.spelling import did_you_mean
-from energybench.suite_model import OPTIONS, Scalar, Suite
-from energybench.suite_yaml import Keys, listed
+from energybench.suite.document import Keys, listed
+from energybench.suite.model import OPTIONS, Scalar, Suite
 
 Entry = Mapping[str, Scalar]
 Axes = Mapping[str, Sequence[Entry]]

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from energybench.bench import Bench
 from energybench.devices import Prepared, samples_in
 from energybench.planner import MIN_ITERATIONS
+from energybench.runner.bench import Bench
 
 LATE = 0.05
 

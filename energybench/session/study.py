@@ -9,13 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from energybench.against_itself import doubled
-from energybench.bench import Comparison
 from energybench.devices import Device
 from energybench.devices.open import Watch, lock_name, open_device, open_meter_for
 from energybench.devices.simulated import SimulatedDevice
 from energybench.errors import SuiteError
-from energybench.expand import MAX_CASES, Case, Skipped, expand
 from energybench.isolation import Step
 from energybench.lock import DeviceLock
 from energybench.machine import (
@@ -28,9 +25,12 @@ from energybench.machine import (
 )
 from energybench.meters import Capabilities, Meter
 from energybench.planner import Estimate, Plan, estimate, percent, plan_measurement
+from energybench.runner.bench import Comparison
+from energybench.runner.budget import within_budget
 from energybench.sensor import SensorProfile
+from energybench.session.against_itself import doubled
 from energybench.suite import Method, Suite
-from energybench.time_budget import within_budget
+from energybench.suite.cases import MAX_CASES, Case, Skipped, expand
 from energybench.workload import WorkPlan, plan_workload
 
 

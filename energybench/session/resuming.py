@@ -11,8 +11,8 @@ from typing import Any
 
 from energybench.errors import RunFolderError
 from energybench.journal import RUN_FILE, Journal, Run, RunRecord, WindowRecord, load, runs_in
-from energybench.run_record import operator_records
-from energybench.study import RunOptions, Study
+from energybench.session.record import operator_records
+from energybench.session.study import RunOptions, Study
 
 HOW_TO_RUN = {"--fresh", "--force-resume", "--retry-failed", "--wait", "--quiet", "--json", "--isolate"}
 """Words of a command that change how it runs, not what it measures."""

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from energybench.analysis.group_size import group_size_models
 from energybench.errors import EnergyBenchError
-from energybench.expand import expand
 from energybench.machine import load_machine, machine_table
 from energybench.planner import EDGES, MIN_ITERATIONS, NOISE, TOGETHER, percent
 from energybench.report.group_size_text import network_group_size_lines, optimum_lines
 from energybench.suite import Suite, list_suites, parse_duration_s
+from energybench.suite.cases import expand
 
 if TYPE_CHECKING:
     from energybench.planner import Plan

@@ -11,9 +11,9 @@ from pydantic_core import ErrorDetails
 
 from energybench.errors import SuiteError
 from energybench.spelling import did_you_mean
-from energybench.suite_axes import check_axes, fields_of, narrow
-from energybench.suite_model import Accuracy, Method, Scalar, Suite, TensorInput, Variant
-from energybench.suite_yaml import Document, Keys, listed
+from energybench.suite.axes import check_axes, fields_of, narrow
+from energybench.suite.document import Document, Keys, listed
+from energybench.suite.model import Accuracy, Method, Scalar, Suite, TensorInput, Variant
 
 MOST_COUNTED = 1_000
 """Complaints looked at to say how much more there is to mend."""

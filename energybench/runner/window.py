@@ -14,13 +14,22 @@ from energybench.analysis.guards import longest_safe_iteration_s, part_time_stre
 from energybench.analysis.joules import WindowJoules, window_joules
 from energybench.analysis.jumps import jump_words
 from energybench.analysis.stationarity import drift_words
-from energybench.bench import Bench, Comparison, append, append_failure, board_now, looped, poll_to_update, poll_window
-from energybench.deadline import fits, loop_s
 from energybench.devices import Prepared, Stamp
 from energybench.errors import CaseError, EnergyBenchError, one_line
 from energybench.journal import WindowRecord
 from energybench.planner import MIN_ITERATIONS
 from energybench.readings import ENERGY, POWER_KINDS
+from energybench.runner.bench import (
+    Bench,
+    Comparison,
+    append,
+    append_failure,
+    board_now,
+    looped,
+    poll_to_update,
+    poll_window,
+)
+from energybench.runner.deadline import fits, loop_s
 from energybench.sensor import Stream
 from energybench.workload import compiled_graphs
 

@@ -12,23 +12,21 @@ from energybench.analysis.calibration_report import CALIBRATED
 from energybench.analysis.joules import WindowJoules
 from energybench.analysis.measured import measured_works
 from energybench.analysis.updates import check_refresh
-from energybench.bench import Bench, Comparison, Progress, write_failure
-from energybench.deadline import fits, loop_s
 from energybench.errors import CaseError, EnergyBenchError, MeterError
 from energybench.isolation import Step
 from energybench.journal import Journal, Run, load
-from energybench.operators import profile_study
 from energybench.planner import Plan
-from energybench.resuming import given_up, journal_for
-from energybench.run_record import run_record
-from energybench.runner import measure_comparison, widest
+from energybench.runner.bench import Bench, Comparison, Progress, write_failure
+from energybench.runner.budget import next_share
+from energybench.runner.comparison import measure_comparison, widest
+from energybench.runner.deadline import fits, loop_s
+from energybench.runner.watched import Watchdog, WatchedDevice
 from energybench.sensor.known import ASSUMED
-from energybench.study import RunOptions, Station, Study, open_station, plan_study
-from energybench.time_budget import next_share
-from energybench.watched import Watchdog, WatchedDevice
+from energybench.session.operators import profile_study
+from energybench.session.record import run_record
+from energybench.session.resuming import given_up, journal_for
+from energybench.session.study import RunOptions, Station, Study
 from energybench.workload import WorkPlan
-
-__all__ = ["ComparisonDone", "RunOptions", "Station", "Study", "open_station", "plan_study", "recalled", "run_study"]
 
 
 class ComparisonDone(Exception):  # noqa: N818  (nothing went wrong)

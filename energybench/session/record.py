@@ -19,7 +19,7 @@ from energybench.devices.truth import constants, work_truth
 from energybench.journal import CaseRecord, OperatorRecord, RunRecord, SkippedRecord
 from energybench.machine import machine_to_dict, missing_rate
 from energybench.resolve import suite_identity
-from energybench.study import RunOptions, Station, Study
+from energybench.session.study import RunOptions, Station, Study
 from energybench.suite import Suite
 from energybench.workload import WorkPlan
 

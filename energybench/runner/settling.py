@@ -7,7 +7,10 @@ from functools import partial
 
 from energybench.analysis.joules import mean_power_w
 from energybench.analysis.rest import rest_of
-from energybench.bench import (
+from energybench.devices import Loop, Prepared
+from energybench.journal import WindowRecord
+from energybench.readings import Reading
+from energybench.runner.bench import (
     Bench,
     Comparison,
     append,
@@ -18,10 +21,7 @@ from energybench.bench import (
     poll_until,
     poll_window,
 )
-from energybench.deadline import left_s
-from energybench.devices import Loop, Prepared
-from energybench.journal import WindowRecord
-from energybench.readings import Reading
+from energybench.runner.deadline import left_s
 
 SETTLE_SPAN_S = 1.0
 """How often the board is looked at while it settles."""

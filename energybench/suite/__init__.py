@@ -1,7 +1,7 @@
 """What is to be measured? Suites by name or path, and the cases they come to. The front door of the suite modules.
 
-``suite_yaml`` reads the text, ``suite_model`` says what its keys are, ``suite_axes`` and ``suite_check`` whether it
-makes sense, ``expand`` makes cases of it.
+``document`` reads the text, ``model`` says what its keys are, ``axes`` and ``check`` whether it makes sense, ``cases``
+which cases it comes to.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from energybench.errors import SuiteError
-from energybench.expand import Case, Skipped, TensorSpec, expand, parse_setting
 from energybench.spelling import did_you_mean
-from energybench.suite_check import check, explained
-from energybench.suite_model import OPTIONS, Accuracy, Method, Suite, Variant, parse_duration_s, parse_precision
-from energybench.suite_yaml import Document, parse_document, read_document
+from energybench.suite.cases import Case, Skipped, TensorSpec, expand, parse_setting
+from energybench.suite.check import check, explained
+from energybench.suite.document import Document, parse_document, read_document
+from energybench.suite.model import OPTIONS, Accuracy, Method, Suite, Variant, parse_duration_s, parse_precision
 
 __all__ = [
     "OPTIONS",

@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from energybench.analysis.statistics import log_interval
-from energybench.bench import Bench, Comparison, append, append_failure
-from energybench.deadline import fits, latency_pass_s, left_s, loop_s, windows_s
 from energybench.devices import Prepared
 from energybench.errors import CaseError
 from energybench.journal import WindowRecord
-from energybench.settling import idle_takes_s, measure_idle, settle
-from energybench.time_budget import Width
-from energybench.window import failures_as_rows, measured_window
+from energybench.runner.bench import Bench, Comparison, append, append_failure
+from energybench.runner.budget import Width
+from energybench.runner.deadline import fits, latency_pass_s, left_s, loop_s, windows_s
+from energybench.runner.settling import idle_takes_s, measure_idle, settle
+from energybench.runner.window import failures_as_rows, measured_window
 from energybench.workload import WorkPlan, resident_bytes
 
 MEMORY_SHARE = 0.8

@@ -14,9 +14,9 @@ from energybench.devices import Device, Loop, Prepared, Stamp
 from energybench.errors import CaseError, DeviceLostError, UnsupportedError
 from energybench.journal import BoardRecord, Journal, WindowRecord
 from energybench.meters import BoardState, Meter, MeterFault
-from energybench.pace import DENSE_POLL_S, Pace
 from energybench.planner import Plan
 from energybench.readings import ENERGY, Reading
+from energybench.runner.pace import DENSE_POLL_S, Pace
 from energybench.sensor import SensorProfile
 from energybench.workload import WorkPlan
 

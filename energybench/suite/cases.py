@@ -14,9 +14,9 @@ import yaml
 from energybench.catalogue import is_network
 from energybench.errors import SuiteError
 from energybench.spelling import did_you_mean
-from energybench.suite_axes import Axes, Skips, check_sides, narrow
-from energybench.suite_model import OPTIONS, Accuracy, Scalar, Suite, TensorInput, Variant
-from energybench.suite_yaml import Keys, listed
+from energybench.suite.axes import Axes, Skips, check_sides, narrow
+from energybench.suite.document import Keys, listed
+from energybench.suite.model import OPTIONS, Accuracy, Scalar, Suite, TensorInput, Variant
 
 MAX_CASES = 100_000
 MAX_ID = 450

@@ -8,7 +8,7 @@ from dataclasses import replace
 from energybench.calibrate import Calibration, calibrate
 from energybench.errors import EnergyBenchError
 from energybench.sensor.store import save_profile
-from energybench.study import Station
+from energybench.session.study import Station
 
 
 def calibrated(station: Station, *, quick: bool, tell: Callable[[str], None]) -> Calibration:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from energybench.bench import Progress
 from energybench.devices import Device, Prepared
 from energybench.devices.profiling import ProfiledOperator, profile_operators
 from energybench.errors import CaseError
 from energybench.journal import OperatorRecord
-from energybench.study import Station, Study
+from energybench.runner.bench import Progress
+from energybench.session.study import Station, Study
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from energybench.errors import SuiteError
-from energybench.suite_yaml import Document, Keys
+from energybench.suite.document import Document, Keys
 
 Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
 Extent = Annotated[StrictInt, Field(gt=0)] | Annotated[StrictStr, Field(pattern=r"^\$")]
