@@ -12,14 +12,17 @@ Small jumps in wide brackets are seen because it is the joules that keep a grid 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from energybench.analysis.rhythm import Tick
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
 
 SEEN_ONE_BY_ONE = 1.5
 """Ticks further apart than this many periods of the counter fell together between polls: their rises keep no grid."""
@@ -42,7 +45,7 @@ MEDIAN, HIGH = (0.5, 0.6745), (0.8, 1.2816)
 every few differ, as those of a loop with long phases do."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rises:
     """What the counter rose by from each tick of a window's interior to the next.
 
@@ -54,20 +57,19 @@ class Rises:
         doubt_s: what the polls leave open of the time from the first tick to the last.
     """
 
-    joules: tuple[float, ...] = ()
-    least_s: tuple[float, ...] = ()
-    most_s: tuple[float, ...] = ()
+    joules: Floats
+    least_s: Floats
+    most_s: Floats
     blur: float = 0.0
     doubt_s: float = 0.0
 
     @property
-    def gaps_s(self) -> np.ndarray:
+    def gaps_s(self) -> Floats:
         """[N] best guess of the time between the two ticks of each rise."""
-        gaps_s: np.ndarray = 0.5 * (np.array(self.least_s) + np.array(self.most_s))
-        return gaps_s
+        return 0.5 * (self.least_s + self.most_s)
 
 
-NO_RISES = Rises()
+NO_RISES = Rises(np.empty(0), np.empty(0), np.empty(0))
 
 
 def rises_of(ticks: Sequence[Tick], tick_s: float, span_s: float, iteration_s: float) -> Rises:
@@ -80,87 +82,101 @@ def rises_of(ticks: Sequence[Tick], tick_s: float, span_s: float, iteration_s: f
         iteration_s: time of one iteration. A rise holds parts of iterations at both its ends, and the power within an
             iteration is unknown: by `docs/derivations.md` 4 each part is worth at most a quarter of an iteration.
     """
-    pairs = list(pairwise(ticks))
+    if len(ticks) < 2:
+        return NO_RISES
+    before_s, after_s = np.array([tick.before_s for tick in ticks]), np.array([tick.after_s for tick in ticks])
     found = Rises(
-        tuple(later.value - tick.value for tick, later in pairs),
-        tuple(max(0.0, later.before_s - tick.after_s) for tick, later in pairs),
-        tuple(later.after_s - tick.before_s for tick, later in pairs),
+        np.diff([tick.value for tick in ticks]),
+        np.maximum(0.0, before_s[1:] - after_s[:-1]),
+        after_s[1:] - before_s[:-1],
         0.5 * iteration_s / span_s,
-        0.5 * (ticks[0].width_s + ticks[-1].width_s) if pairs else 0.0,
+        0.5 * (ticks[0].width_s + ticks[-1].width_s),
     )
-    return found if pairs and float(np.median(found.gaps_s)) <= SEEN_ONE_BY_ONE * tick_s else NO_RISES
+    return found if float(np.median(found.gaps_s)) <= SEEN_ONE_BY_ONE * tick_s else NO_RISES
 
 
 def out_of_place(windows: Sequence[Rises]) -> list[str]:
-    """For each of several windows of the same work, what is out of place in it; empty where nothing is."""
-    usual_j = _usual_j(windows)
-    own_j = [_usual_j([rises]) if len(rises.joules) >= FEWEST_OF_ITS_OWN else usual_j for rises in windows]
-    period_s = _period_s(windows, own_j)
-    periods = [_periods(rises, own, period_s) for rises, own in zip(windows, own_j, strict=True)]
-    off = [np.array(rises.joules) / own - n for rises, own, n in zip(windows, own_j, periods, strict=True)]
-    limit = max(LEAST, _scatter(off))
-    return [
-        _odd_rise(rises, values, own, max(limit, rises.blur)) or _odd_time(rises, n, period_s)
-        for rises, values, own, n in zip(windows, off, own_j, periods, strict=True)
-    ]
+    """For each of several windows of the same work, what is out of place in it; empty where nothing is.
+
+    Rises of all windows stand in one array: this is asked after every window of a run, of all before it.
+    """
+    lengths = np.array([len(rises.joules) for rises in windows], dtype=int)
+    if not lengths.sum():
+        return [""] * len(windows)
+    joules, gaps_s = (np.concatenate([getattr(r, name) for r in windows]) for name in ("joules", "gaps_s"))
+    whose = np.repeat(np.arange(len(windows)), lengths)
+    own_j = _usual_j(windows, joules)[whose]
+    period_s = _period_s(joules / own_j, gaps_s, whose)
+    least_s, most_s = (np.concatenate([getattr(r, name) for r in windows]) for name in ("least_s", "most_s"))
+    periods = _periods(joules / own_j, least_s / period_s, most_s / period_s)
+    off = joules / own_j - periods
+    before = np.concatenate([[np.nan], np.where(np.diff(whose) == 0, off[:-1], np.nan)])
+    after = np.concatenate([np.where(np.diff(whose) == 0, off[1:], np.nan), [np.nan]])
+    limit = max(LEAST, _scatter(np.abs(off - before)))
+    apart = np.abs(_apart(off, before, after))
+    odd = apart > np.maximum(limit, np.array([rises.blur for rises in windows]))[whose]
+    said = _odd_times(windows, gaps_s / period_s, periods, whose, period_s)
+    for window in np.unique(whose[odd]):
+        k = int(np.argmax(np.where(whose == window, apart, -1.0)))
+        usual_j = joules[k] - off[k] * own_j[k]
+        said[window] = f"it rose by {joules[k]:.4g} J at once where {usual_j:.4g} J are usual"
+    return said
 
 
-def _usual_j(windows: Iterable[Rises]) -> float:
-    """Joules of a usual rise: their median, and never the middle of a single rise and a double one."""
-    joules = [value for rises in windows for value in rises.joules]
-    return float(np.quantile(joules, 0.5, method="lower")) if joules else math.nan
+def _usual_j(windows: Sequence[Rises], joules: Floats) -> Floats:
+    """[windows] joules of a usual rise: the window's own where it has enough of them, else that of all."""
+    of_all = _low_median(joules)
+    return np.array([_low_median(r.joules) if len(r.joules) >= FEWEST_OF_ITS_OWN else of_all for r in windows])
 
 
-def _period_s(windows: Sequence[Rises], usual_j: Sequence[float]) -> float:
+def _low_median(values: Floats) -> float:
+    """The median, and never the middle of a single rise and a double one."""
+    middle = (len(values) - 1) // 2
+    return float(np.partition(values, middle)[middle])
+
+
+def _period_s(usual: Floats, gaps_s: Floats, whose: Indices) -> float:
     """The counter's period, from the time of each window and the usual rises in its joules; the median window's."""
-    found = [
-        rises.gaps_s.sum() / max(1.0, np.rint(np.array(rises.joules) / own).sum())
-        for rises, own in zip(windows, usual_j, strict=True)
-        if rises.joules
-    ]
-    return float(np.median(found)) if found else math.nan
+    counts = np.bincount(whose, weights=np.rint(usual))
+    found = np.bincount(whose, weights=gaps_s) / np.maximum(1.0, counts)
+    return float(np.median(found[np.unique(whose)]))
 
 
-def _periods(rises: Rises, usual_j: float, period_s: float) -> np.ndarray:
+def _periods(usual: Floats, least: Floats, most: Floats) -> Floats:
     """[N] how many of the counter's periods each rise is made of: as its joules say, within what its time allows."""
-    least = np.maximum(1, np.ceil(np.array(rises.least_s) / period_s - ROOM))
-    most = np.maximum(least, np.floor(np.array(rises.most_s) / period_s + ROOM))
-    periods: np.ndarray = np.clip(np.rint(np.array(rises.joules) / usual_j), least, most)
-    return periods
+    fewest = np.maximum(1, np.ceil(least - ROOM))
+    return np.clip(np.rint(usual), fewest, np.maximum(fewest, np.floor(most + ROOM)))
 
 
-def _scatter(off: Sequence[np.ndarray]) -> float:
+def _scatter(steps: Floats) -> float:
     """How far a rise of a steady window is off at most, but for ``CHANCE``; infinite where too few rises say so."""
-    steps = np.abs(np.concatenate([np.diff(values) for values in off])) if off else np.empty(0)
+    steps = steps[~np.isnan(steps)]
     if len(steps) < FEWEST_STEPS:
         return math.inf
     scale = max(float(np.quantile(steps, share)) / deviations for share, deviations in (MEDIAN, HIGH)) / math.sqrt(2)
     return float(special.stdtrit(max(1.0, ROBUST * len(steps)), 1 - CHANCE / 2)) * scale
 
 
-def _odd_rise(rises: Rises, off: np.ndarray, usual_j: float, limit: float) -> str:
-    """The rise that is furthest out of place, in words; empty where none is further than ``limit`` usual ones."""
-    apart = [_apart(off, k) for k in range(len(off))]
-    k = max(range(len(off)), key=lambda k: abs(apart[k]), default=0)
-    if not apart or abs(apart[k]) <= limit:
-        return ""
-    return f"it rose by {rises.joules[k]:.4g} J at once where {rises.joules[k] - off[k] * usual_j:.4g} J are usual"
+def _apart(off: Floats, before: Floats, after: Floats) -> Floats:
+    """[N] by how much a rise stands out from the usual and from both its neighbours; 0 where one of these evens it out.
+
+    Args:
+        off: [N] what each rise is off by.
+        before: [N] what the one before it in its window is off by; NaN where there is none.
+        after: [N] the same of the one after it.
+    """
+    late = np.any([np.abs(off + near) < ROOM * np.abs(off) for near in (before, after)], axis=0)
+    distances = np.stack([off, off - before, off - after])
+    one_sided = (np.nanmin(distances, axis=0) > 0) | (np.nanmax(distances, axis=0) < 0)
+    return np.where(one_sided & ~late, np.nanmin(np.abs(distances), axis=0), 0.0)
 
 
-def _apart(off: np.ndarray, k: int) -> float:
-    """By how much a rise stands out from the usual and from both its neighbours; 0 where one of these evens it out."""
-    neighbours = [float(off[j]) for j in (k - 1, k + 1) if 0 <= j < len(off)]
-    distances = [float(off[k]), *(float(off[k]) - near for near in neighbours)]
-    late = any(abs(off[k] + near) < ROOM * abs(off[k]) for near in neighbours)
-    one_sided = min(distances) > 0 or max(distances) < 0
-    return min(distances, key=abs) if one_sided and not late else 0.0
-
-
-def _odd_time(rises: Rises, periods: np.ndarray, period_s: float) -> str:
-    """Whether a window is not as long as the periods in it, in words: one of its rises was none of the counter's."""
-    if not len(periods):
-        return ""
-    ticks = rises.gaps_s.sum() / period_s
-    if abs(ticks - periods.sum()) <= ROOM + rises.doubt_s / period_s:
-        return ""
-    return f"it rose {periods.sum():.0f} times in the time of {ticks:.2f} of its periods"
+def _odd_times(windows: Sequence[Rises], ticks: Floats, periods: Floats, whose: Indices, period_s: float) -> list[str]:
+    """Which windows are not as long as the periods in them, in words: one of their rises was none of the counter's."""
+    doubt = np.array([rises.doubt_s for rises in windows]) / period_s
+    rose = np.bincount(whose, weights=periods, minlength=len(windows))
+    took = np.bincount(whose, weights=ticks, minlength=len(windows))
+    return [
+        f"it rose {rose[k]:.0f} times in the time of {took[k]:.2f} of its periods" if odd else ""
+        for k, odd in enumerate(np.abs(took - rose) > ROOM + doubt)
+    ]
