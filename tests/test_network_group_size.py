@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from quiet import measured
 
+from energybench.analysis.book import Book
 from energybench.analysis.group_energy import (
     GroupedKernel,
     GroupedShape,
@@ -323,7 +324,7 @@ def run(tmp_path_factory: pytest.TempPathFactory):
 
 
 def test_the_measured_optimum_of_a_network_is_that_of_the_simulated_truth(run):
-    (found,) = network_optima(run)
+    (found,) = network_optima(Book(run))
     truth = run.record.truth
     totals = {
         v: sum(truth[c.work]["energy_per_iteration_j"] * c.repeat / c.batch for c in run.record.cases if c.variant == v)
@@ -338,7 +339,7 @@ def test_the_measured_optimum_of_a_network_is_that_of_the_simulated_truth(run):
 
 
 def test_a_constant_number_of_groups_is_judged_at_its_own_macs(run):
-    (found,) = network_optima(run)
+    (found,) = network_optima(Book(run))
     (other,) = found.at_equal_macs
     # C x S: 32 x 1024 and 2 x 64 x 256, so both weigh one half; G = 8 and 16.
     assert other.equivalent_group_size == pytest.approx(12)
@@ -347,13 +348,13 @@ def test_a_constant_number_of_groups_is_judged_at_its_own_macs(run):
 
 
 def test_layers_are_fitted_one_by_one(run):
-    fits = layer_fits(run)
+    fits = layer_fits(Book(run))
     assert [f.channels for f in fits] == [32, 64]
     assert all(len(f.fit.group_sizes) >= 4 for f in fits)
 
 
 def test_both_texts_name_what_they_show(run):
-    text = "\n".join(measured_network_lines(network_optima(run), simulated=True))
+    text = "\n".join(measured_network_lines(network_optima(Book(run)), simulated=True))
     assert text.startswith("SIMULATED")
     assert "the best is among {" in text
     text = "\n".join(network_group_size_lines(answer(batch=32)))

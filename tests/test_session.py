@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 from quiet import SMALL, Remembering, measured, summary_of
 
-from energybench.analysis.measured_group_size import network_optima
 from energybench.analysis.summary import summarize
 from energybench.devices.open import open_meter_for
 from energybench.devices.simulated import SimulatedDevice
@@ -300,7 +299,7 @@ def test_a_variant_that_is_skipped_at_a_stage_has_no_total_but_a_reason(tmp_path
     assert pd.isna(totals.loc["dense", "macs"])
     paired = summary.pairs[summary.pairs["scope"] == "total"]
     assert "dense" not in {*paired["variant"], *paired["against"]}
-    assert [o.group_sizes for o in network_optima(summary.run)] == []  # one constant group size is left, not two
+    assert [o.group_sizes for o in summary.network_optima] == []  # one constant group size is left, not two
 
 
 class Restless(SimulatedDevice):

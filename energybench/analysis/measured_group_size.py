@@ -24,7 +24,7 @@ from energybench.analysis.ratios import Ratio, Stage, ratio_of_totals, total_of
 from energybench.analysis.stages import totals
 from energybench.analysis.statistics import CONFIDENCE, Interval, interval_from_error
 from energybench.errors import EnergyBenchError
-from energybench.journal import CaseRecord, Run
+from energybench.journal import CaseRecord
 
 
 @dataclass(frozen=True)
@@ -107,12 +107,11 @@ class _Total:
     stages: tuple[Stage, ...]
 
 
-def network_optima(run: Run) -> tuple[NetworkOptimum, ...]:
+def network_optima(book: Book) -> tuple[NetworkOptimum, ...]:
     """Measured optimum of every network, batch and data type of a group-size study.
 
     Empty where nothing is summed, or nowhere two constant group sizes have joules in every layer.
     """
-    book = Book(run)
     places: dict[tuple[object, ...], list[_Total]] = {}
     for (_, *place), cases in totals(book.record).items():
         total = _total(book, cases)
@@ -122,11 +121,10 @@ def network_optima(run: Run) -> tuple[NetworkOptimum, ...]:
     return tuple(optimum for optimum in found if optimum is not None)
 
 
-def layer_fits(run: Run) -> tuple[LayerFit, ...]:
+def layer_fits(book: Book) -> tuple[LayerFit, ...]:
     """The curve through every layer that was measured at four group sizes or more."""
-    book = Book(run)
     by_place: dict[str, dict[str, CaseRecord]] = {}
-    for case in run.record.cases:
+    for case in book.record.cases:
         by_place.setdefault(case.comparison, {})[case.work] = case
     fits = []
     for comparison, works in by_place.items():

@@ -13,6 +13,7 @@ from energybench.analysis.book import Book, Row, machine_of
 from energybench.analysis.case_rows import case_row
 from energybench.analysis.guards import call_percentiles
 from energybench.analysis.measured import Idle
+from energybench.analysis.measured_group_size import NetworkOptimum, network_optima
 from energybench.analysis.optimum import group_size_rows
 from energybench.analysis.total_rows import pair_rows, total_rows
 from energybench.journal import OperatorRecord, Run, load
@@ -32,6 +33,7 @@ class Summary:
         group_size: measured and analytic optimum group size, one row a shape.
         windows: one row a measured window.
         idle: active idle, None without a meter.
+        network_optima: of a group-size study, one a network, batch and data type.
         calls: kind of reading -> median and 99th percentile of the seconds that one call to its source took.
     """
 
@@ -43,6 +45,7 @@ class Summary:
     group_size: pd.DataFrame
     windows: pd.DataFrame
     idle: Idle | None
+    network_optima: tuple[NetworkOptimum, ...] = ()
     calls: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -88,6 +91,7 @@ def summarize(run: Run | Path | str) -> Summary:
         ),
         windows=_ordered(pd.DataFrame(_window_rows(book)), columns.WINDOWS),
         idle=book.idle,
+        network_optima=network_optima(book),
         calls=call_percentiles(w.health for m in book.measured.values() for w in m.windows if w.health is not None),
     )
 

@@ -91,10 +91,15 @@ def fit(run: Path, machine: str | None, output: Path | None) -> None:
 
 def _say_group_size_curves(run: Run) -> None:
     """The curves through joules against group size, where the run is a study of it."""
+    from energybench.analysis.book import Book
     from energybench.analysis.measured_group_size import layer_fits, network_optima
     from energybench.report.group_size_text import layer_fit_lines, measured_network_lines
 
-    curves = [*measured_network_lines(network_optima(run), simulated=run.simulated), *layer_fit_lines(layer_fits(run))]
+    book = Book(run)
+    curves = [
+        *measured_network_lines(network_optima(book), simulated=run.simulated),
+        *layer_fit_lines(layer_fits(book)),
+    ]
     if curves:
         click.echo("\nenergy against group size\n" + "\n".join(f"  {line}" for line in curves))
 

@@ -19,7 +19,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from energybench.analysis.calibration_curves import curves_from_dict
-from energybench.analysis.measured_group_size import network_optima
 from energybench.analysis.summary import Summary
 from energybench.errors import MachineError
 from energybench.machine import Machine
@@ -135,8 +134,8 @@ def save_figure(figure: Figure, stem: Path) -> tuple[Path, Path]:
     """Write ``figure`` as ``stem``.svg and ``stem``.png; returns their paths."""
     svg, png = stem.with_suffix(".svg"), stem.with_suffix(".png")
     svg.write_text(svg_text(figure, stem.name), encoding="utf-8")
-    figure.set_layout_engine("none")  # it has just been laid out; laying it out again is a third of the time
     with _quiet(), mpl.rc_context(RC):
+        figure.set_layout_engine(None)  # it has just been laid out; "none" would still draw it once more, for nobody
         figure.savefig(png, format="png", metadata={"Software": None})
     return svg, png
 
@@ -266,9 +265,7 @@ class _Planner:
 
     def _network_group_size(self) -> Iterator[_Planned]:
         """Whole networks against group size, where a group-size study with joules sums stages up."""
-        if self.summary.group_size.empty or self.summary.totals.empty or not self.summary.has_energy:
-            return
-        optima = network_optima(self.summary.run)
+        optima = self.summary.network_optima
         if optima:
             yield _Planned(
                 "group-size-networks", "group size", "Whole networks against group size",
