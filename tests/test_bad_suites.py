@@ -8,13 +8,14 @@ import re
 import subprocess
 import sys
 import time
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from energybench.errors import SuiteError
-from energybench.suite import list_suites, parse_suite
+from energybench.suite import list_suites, load_suite, parse_suite
 from energybench.suite.cases import expand
 from energybench.workload import plan_workload
 
@@ -99,6 +100,23 @@ def word_swapped(chance, text):
     return text[: word.start()] + chance.choice([*SNIPPETS, other.group()]) + text[word.end() :]
 
 
+AT_ONCE = 200
+"""Times as long as `gconv` takes to become cases, 25 ms here: a file of a megabyte is fifty times as long, and what
+these files would do to a careless reader takes minutes."""
+
+
+@cache
+def ordinary_s():
+    """The processor's seconds in which this machine makes cases of `gconv`."""
+
+    def once_s():
+        begun_s = time.process_time()
+        expand(load_suite("gconv"))
+        return time.process_time() - begun_s
+
+    return min(once_s() for _ in range(5))
+
+
 EDITS = (inserted, deleted, overwritten, line_moved, word_swapped)
 
 
@@ -110,7 +128,7 @@ def test_hundreds_of_mutated_suites_are_cases_or_one_error_with_a_line():
         text = mutated(chance, chance.choice(shipped))
         begun_s = time.process_time()
         message = complaint(text)
-        assert time.process_time() - begun_s < 1, seed
+        assert time.process_time() - begun_s < AT_ONCE * ordinary_s(), seed
         accepted += not message
         assert re.match(r"x\.yaml:\d+|$", message) or "empty" in message, (seed, message)
         assert all(line.isprintable() for line in message.splitlines()), seed
@@ -174,7 +192,7 @@ def test_what_would_take_long_or_much_is_refused_at_once(text, words):
     begun_s = time.process_time()
     with pytest.raises(SuiteError) as raised:
         expand(parse_suite(text, "x.yaml"))
-    assert time.process_time() - begun_s < 1.5  # a second, and room for a machine that is busy
+    assert time.process_time() - begun_s < AT_ONCE * ordinary_s()
     assert words in str(raised.value)
     assert str(raised.value).startswith("x.yaml")
     assert len(str(raised.value)) < 5000
@@ -185,7 +203,7 @@ def test_skips_are_found_at_once_however_many_there_are():
     begun_s = time.process_time()
     cases, skipped = expand(parse_suite(written(rest=f"axes: {{a: {numbers(500)}, b: {numbers(20)}}}\nskip:\n{skips}")))
     assert (len(cases), len(skipped)) == (9_500, 500)
-    assert time.process_time() - begun_s < 2
+    assert time.process_time() - begun_s < AT_ONCE * ordinary_s()
     kinds = "".join(f"- {{a{i}: 1, a{i + 1}: 1, because: x}}\n" for i in range(1, 31))
     kinds += "".join(f"- {{a{i}: 1, because: x}}\n" for i in range(1, 31))
     axes = ", ".join(f"a{i}: [1]" for i in range(1, 32))

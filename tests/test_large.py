@@ -38,20 +38,26 @@ def large_suite(points):
     return f"name: large\nbaseline: v0\nvariants:\n{variants}input: {shape}\naxes:\n{axes}"
 
 
-def test_ten_thousand_cases_are_listed_in_two_seconds_without_torch():
+def test_a_case_is_listed_as_fast_among_ten_thousand_as_among_a_thousand_and_without_torch():
     code = f"""
 import sys, time
-begun = time.perf_counter()
 from energybench.cli.listing import listing
 from energybench.suite import parse_suite
-text = listing(parse_suite({large_suite(10)!r}))
+
+def listed(text):
+    begun_s = time.process_time()
+    return listing(parse_suite(text)), time.process_time() - begun_s
+
+listed({large_suite(1)!r})
+_, thousand_s = listed({large_suite(1)!r})
+text, ten_thousand_s = listed({large_suite(10)!r})
 assert "cases: 10000" in text and text.count("channels=7 size=3 batch=9") == {VARIANTS}
-print(time.process_time(), "torch" in sys.modules)
+print(ten_thousand_s / thousand_s, "torch" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    seconds, torch = done.stdout.split()
-    assert float(seconds) < 2
+    times, torch = done.stdout.split()
+    assert float(times) < 20
     assert torch == "False"
 
 
@@ -127,13 +133,19 @@ def unsynced(monkeypatch):
     monkeypatch.setattr("energybench.journal.disk.os.fsync", lambda file: None)
 
 
+def report_s(folder, points):
+    """A report of a run of ``points`` comparisons, and the processor's seconds that it took."""
+    synthetic(folder, points=points)
+    begun_s = time.process_time()
+    return build_report(folder), time.process_time() - begun_s
+
+
 def test_a_large_run_is_reported_in_time_and_the_page_stays_usable(tmp_path, monkeypatch):
     unsynced(monkeypatch)
-    synthetic(tmp_path / "run", points=60)
-    begun_s = time.process_time()
-    summary = build_report(tmp_path / "run")
-    # Ten thousand may take 30 s; most of what six hundred take is figures, whose number does not grow.
-    assert time.process_time() - begun_s < 25
+    _, few_s = report_s(tmp_path / "few", points=6)
+    summary, many_s = report_s(tmp_path / "run", points=60)
+    # Most of it is figures, whose number does not grow; what does grow grows as the cases do, and no faster.
+    assert many_s < 5 * few_s
     assert len(summary.cases) == 60 * VARIANTS > ROWS_AT_MOST
     assert summary.cases["loop_latency_s"].notna().all()
     page = (tmp_path / "run" / "report.html").read_text()
