@@ -126,6 +126,7 @@ def svg_text(figure: Figure, salt: str) -> str:
     """``figure`` as an SVG document: text as text, marks as links and tips, the same bytes for the same figure."""
     text = io.StringIO()
     with _quiet(), mpl.rc_context({**RC, "svg.hashsalt": salt}):
+        _lay_out(figure)
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     return linked(text.getvalue())
 
@@ -135,9 +136,16 @@ def save_figure(figure: Figure, stem: Path) -> tuple[Path, Path]:
     svg, png = stem.with_suffix(".svg"), stem.with_suffix(".png")
     svg.write_text(svg_text(figure, stem.name), encoding="utf-8")
     with _quiet(), mpl.rc_context(RC):
-        figure.set_layout_engine(None)  # it has just been laid out; "none" would still draw it once more, for nobody
         figure.savefig(png, format="png", metadata={"Software": None})
     return svg, png
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place the axes once, for every file: ``savefig`` would draw the figure unseen before each to do it."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(None)
 
 
 def _save(planned: _Planned, figure: Figure, folder: Path) -> FigureFile:

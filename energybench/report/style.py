@@ -68,6 +68,7 @@ RC: dict[Any, Any] = {
     "axes.titlesize": 9.5,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
+    "axes.titley": 1.0,  # said, it is not looked for at every draw; no panel has ticks above it
     "axes.labelsize": 9,
     "axes.labelcolor": MUTED,
     "axes.edgecolor": MUTED,
