@@ -48,8 +48,8 @@ class Machine:
         title: full name for people.
         peak_flops_per_s: dense peak by data type, with float32 accumulation; only the types the device has.
         bandwidth_bytes_per_s: of device memory.
-        l2_bytes: size of the last-level cache, None where unknown.
-        l2_bandwidth_bytes_per_s: of that cache, None where unknown.
+        l2_bytes: size of the last-level cache before device memory, None where unknown: a GPU's L2, mostly a CPU's L3.
+        l2_bandwidth_bytes_per_s: of reads that this cache holds, None where unknown.
         tdp_w: power limit of the board as delivered.
         idle_w: active idle: context open, clocks up, nothing running.
         static_w: paid as long as the device is busy, whatever it does.

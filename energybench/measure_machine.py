@@ -1,4 +1,4 @@
-"""What can this device do, measured here? Loops that only copy, only multiply or do next to nothing, made into a sheet.
+"""What can this device do, measured here? Loops that copy, read, multiply or do next to nothing, made into a sheet.
 
 The loops are a suite like any other and leave a run folder like any other: the sheet is derived from it
 (``analysis.measured_machine``), so that every number on it can be traced to raw readings.
@@ -7,8 +7,9 @@ The loops are a suite like any other and leave a run folder like any other: the 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -24,28 +25,35 @@ from energybench.session import RunOptions, open_station, plan_study, run_study
 from energybench.suite import Suite, parse_suite
 
 KERNELS = (str(Path(__file__).parent / "devices" / "kernels.py"),)
-"""For ``RunOptions.plugins``: where the copy loop is."""
+"""For ``RunOptions.plugins``: where the loops that copy and read are."""
+
+NAME = "machine"
+"""Of the suite of loops."""
 
 DTYPES = ("float32", "tf32", "float16", "bfloat16")
+DONE_BY = {"copy": ("nothing", "copy"), "read": ("cached", "uncached"), "gemm": ("gemm",)}
+"""Which loops a variant is made for."""
 CPU_LACKS = ("tf32", "float16")
 """There is no tf32 on a CPU, and its float16 products are emulated: seconds each."""
 
 COLUMNS = 4096
 CACHES = 8
 """A copy moves this many times the last-level cache, so that next to nothing of it is found there."""
+HELD = (0.25, 0.5)
+"""Of the last-level cache: reads that it holds with room to spare, as half of it may be far from half of the cores."""
+READ_BYTES = 2**31
+"""What an iteration of reads moves: about 0.3 ms of a GPU's cache, which a launch of 2 us does not change."""
+FEWEST_PASSES, MOST_PASSES = 16, 256
 LEAST_BYTES = 64 * 2**20
 MEMORY_SHARE = 0.125
 
-Reporter = Callable[[str], Progress]
-"""Makes who is told how far we are, from a name."""
 
-
-def measure_machine(options: RunOptions, reporter: Reporter) -> tuple[Path, MeasuredMachine]:
-    """Measure bandwidth, peaks, launch and, where there is a meter, unit energies and static power of a device.
+def measure_machine(options: RunOptions, progress: Progress) -> tuple[Path, MeasuredMachine]:
+    """Measure bandwidths, peaks, launch and, where there is a meter, unit energies and static power of a device.
 
     Args:
         options: device, meter, output; its plugins must be ``KERNELS``.
-        reporter: as ``progress.reporter`` with its console bound.
+        progress: is told how far we are.
 
     Returns:
         The run folder, and what was found.
@@ -59,7 +67,7 @@ def measure_machine(options: RunOptions, reporter: Reporter) -> tuple[Path, Meas
     station = open_station(options)
     try:
         study = plan_study(machine_suite(station.device), station, options)
-        folder = run_study(study, station, options, reporter(study.suite.name))
+        folder = run_study(study, station, options, progress)
     finally:
         station.close()
     return folder, measured_machine(load(folder))
@@ -80,21 +88,29 @@ def write_sheet(measured: MeasuredMachine, path: Path) -> None:
 
 
 def machine_suite(device: Device) -> Suite:
-    """The suite of loops that fits ``device``: copies beyond its cache, matrix products that fill it, next to nothing.
+    """The suite of loops that fits ``device``: copies beyond its cache, reads within it, matrix products, and launches.
 
-    Two sizes of each, so that what is left over by the fit says how well its constants hold.
+    Two sizes of each, so that what is left over by the fit says how well its constants hold, and so that a cache that
+    does not hold what it should is seen.
     """
     dtypes = _dtypes(device)
-    copied = "one format is enough to learn the bandwidth"
-    skips = [
-        {"variant": "gemm", "kernel": "copy", "because": "this loop copies"},
-        {"variant": "gemm", "kernel": "nothing", "because": "this loop does next to nothing"},
-        {"variant": "copy", "kernel": "gemm", "because": "this loop multiplies"},
-        *({"variant": "copy", "dtype": d, "because": copied} for d in dtypes[1:]),
+    loops = _loops(device)
+    kernels = list(dict.fromkeys(str(loop["kernel"]) for loop in loops))
+    skips: list[dict[str, str]] = [
+        {"variant": variant, "kernel": kernel, "because": f"the loop {kernel} does not {variant}"}
+        for variant, done in DONE_BY.items()
+        for kernel in kernels
+        if kernel not in done
     ]
-    data = {
-        "name": "machine",
-        "about": "What a device can do: copies, matrix products, and launches of next to nothing",
+    skips += [
+        {"variant": variant, "dtype": dtype, "because": "one format is enough to learn the bandwidth"}
+        for variant in ("copy", "read")
+        for dtype in dtypes[1:]
+    ]
+    read = {"layer": "kernels:RepeatedRead", "args": {"passes": "$passes"}, "cache": "hot"}
+    data: dict[str, Any] = {
+        "name": NAME,
+        "about": "What a device can do: copies, reads from its cache, matrix products, and launches of next to nothing",
         "baseline": "copy",
         "variants": {
             "copy": {
@@ -102,6 +118,7 @@ def machine_suite(device: Device) -> Suite:
                 "args": {"rows": "$rows", "columns": "$columns"},
                 "cache": "hot",
             },
+            **({"read": read} if "cached" in kernels else {}),
             "gemm": {
                 "layer": "torch.nn:Linear",
                 "args": {"in_features": "$columns", "out_features": "$columns", "bias": False},
@@ -109,23 +126,31 @@ def machine_suite(device: Device) -> Suite:
             },
         },
         "input": ["$rows", "$columns"],
-        "axes": {"loop": _loops(device), "dtype": list(dtypes)},
-        "skip": skips,
-        "quick": {"kernel": ["nothing", "copy", "gemm"], "dtype": list(dtypes)},
+        "axes": {"loop": loops, "dtype": list(dtypes)},
+        "quick": {"kernel": kernels, "dtype": list(dtypes)},
     }
+    data["skip"] = [skip for skip in skips if skip["variant"] in data["variants"]]
     return parse_suite(yaml.safe_dump(data, sort_keys=False))
 
 
 def _loops(device: Device) -> list[dict[str, object]]:
-    """The values of the suite's axis: each kernel at two sizes."""
+    """The values of the suite's axis: each kernel at two sizes, and reads beyond the cache to judge those within by."""
     rows = _copy_bytes(device) // (4 * COLUMNS)
     edge = _gemm_edge(device)
+    held = [int(share * (device.facts.l2_bytes or 0)) // (4 * COLUMNS) for share in HELD]
+    reads = [("cached", r) for r in held] + [("uncached", rows)] if min(held) > 0 else []
     return [
-        {"kernel": "nothing", "rows": 1, "columns": 64},
-        {"kernel": "nothing", "rows": 1, "columns": 512},
-        *({"kernel": "copy", "rows": r, "columns": COLUMNS} for r in (rows // 2, rows)),
-        *({"kernel": "gemm", "rows": n, "columns": n} for n in (edge // 2, edge)),
+        {"kernel": "nothing", "rows": 1, "columns": 64, "passes": 0},
+        {"kernel": "nothing", "rows": 1, "columns": 512, "passes": 0},
+        *({"kernel": "copy", "rows": r, "columns": COLUMNS, "passes": 0} for r in (rows // 2, rows)),
+        *({"kernel": kernel, "rows": r, "columns": COLUMNS, "passes": _passes(r)} for kernel, r in reads),
+        *({"kernel": "gemm", "rows": n, "columns": n, "passes": 0} for n in (edge // 2, edge)),
     ]
+
+
+def _passes(rows: int) -> int:
+    """Over half of ``rows`` each: enough that a launch is next to nothing, few enough that they lie well apart."""
+    return min(max(2 * READ_BYTES // (4 * COLUMNS * rows), FEWEST_PASSES), MOST_PASSES)
 
 
 def _dtypes(device: Device) -> Sequence[str]:

@@ -1,8 +1,8 @@
 """The CPU device really runs the work, in a thread of its own, and reports what goes wrong in it."""
 
-import os
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -72,11 +72,29 @@ def test_released_work_cannot_be_run_again(device):
 
 @pytest.mark.parametrize(
     ("sizes", "found"),
-    [({"3": 2**25, "2": 2**20}, 2**25), ({"3": 0, "2": 2**20}, 2**20), ({"3": -1, "2": 2**20}, 2**20), ({}, None)],
+    [
+        ({"3": "32768K", "2": "1024K"}, 2**25),
+        ({"2": "1024K", "3": "0K"}, 2**20),
+        ({"2": "1024K"}, 2**20),
+        ({"2": "1024K", "3": "unknown"}, 2**20),
+        ({}, None),
+    ],
 )
-def test_the_last_cache_that_has_a_size_is_the_last_one(monkeypatch, sizes, found):
-    monkeypatch.setattr(os, "sysconf", lambda name: sizes.get(name[len("SC_LEVEL")], -1))
-    assert _last_level_cache_bytes() == found
+def test_the_last_cache_that_has_a_size_is_the_last_one(tmp_path, sizes, found):
+    """As Linux tells them: a folder a cache, and at level 1 one for data and one for instructions."""
+    told = [("1", "Data", "32K"), ("1", "Instruction", "32K")] if sizes else []
+    told += [(level, "Unified", size) for level, size in sizes.items()]
+    for index, words in enumerate(told):
+        folder = tmp_path / f"index{index}"
+        folder.mkdir()
+        for name, word in zip(("level", "type", "size"), words, strict=True):
+            (folder / name).write_text(f"{word}\n")
+    assert _last_level_cache_bytes(tmp_path) == found
+
+
+@pytest.mark.skipif(not Path("/sys/devices/system/cpu/cpu0/cache").exists(), reason="this system tells of no caches")
+def test_this_machines_last_level_cache_is_known(device):
+    assert 2**18 <= device.facts.l2_bytes <= 2**31
 
 
 def test_the_interpreter_is_left_as_it_was_found():

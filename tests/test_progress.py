@@ -2,6 +2,11 @@
 
 import io
 import json
+import os
+import pty
+import re
+import subprocess
+import sys
 
 import pytest
 from quiet import SMALL, Remembering, measured
@@ -115,6 +120,34 @@ def test_with_events_an_error_is_an_event_too(study):
     assert error["event"] == "error"
     assert error["status"] == 3
     assert "h200" in error["text"]
+
+
+def test_measuring_a_machine_shows_the_time_left_and_takes_its_bar_away(tmp_path):
+    """On a real terminal: what is left is told while it runs, and the table stands alone afterwards."""
+    ours, theirs = pty.openpty()
+    words = ("machines", "measure", "--device", "sim:p100-pcie", "--quick", "--output", "run")
+    command = [sys.executable, "-m", "energybench", *words]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "40"}
+    with (tmp_path / "table").open("w") as table:
+        running = subprocess.Popen(command, cwd=tmp_path, stdout=table, stderr=theirs, env=environment)
+    os.close(theirs)
+    shown = b"".join(iter(lambda: _piece(ours), b"")).decode()
+    os.close(ours)
+    assert running.wait(timeout=60) == 0
+    assert re.search(r"\d+/\d+.* \d+ s left", shown)
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1  # the cursor is hidden once and given back
+    assert shown.rstrip().endswith("\x1b[2K")  # the last line is erased
+    lines = (tmp_path / "table").read_text().splitlines()
+    assert lines[0].startswith("simulated NVIDIA Tesla P100")
+    assert all(lines[:-2])  # rows are not torn apart by a bar that is still drawn
+
+
+def _piece(terminal):
+    """What a terminal has shown since; nothing once the other end is closed."""
+    try:
+        return os.read(terminal, 4096)
+    except OSError:
+        return b""
 
 
 def test_quiet_says_nothing_but_the_answer(study):

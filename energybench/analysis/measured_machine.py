@@ -1,6 +1,8 @@
 """What did the loops of `machines measure` say of the machine? A sheet, every number with its interval or its reason.
 
 Rates are those of the best loop: bandwidth of the fastest copy, peak of the fastest matrix product of each data type.
+The last-level cache's bandwidth is that of the fastest loop of reads that it holds, and stated only where that loop is
+distinctly faster than both the same loop beyond the cache and the copies: else it was not the cache that was measured.
 Unit energies come from all loops together by non-negative least squares (``fit_energy``): copies tell joules per byte,
 matrix products joules per FLOP, loops of next to nothing the static power. What was not measured keeps the number of
 the device's shipped sheet; where it has none, the sheet has no powers and no unit energies, and no joules come of it.
@@ -12,6 +14,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from energybench.analysis.book import Book
 from energybench.analysis.case_rows import GAIN_UNCERTAINTY
@@ -22,8 +25,17 @@ from energybench.errors import MachineError
 from energybench.journal import CaseRecord, Run
 from energybench.machine import ENERGY, Machine
 
+CACHE_BANDWIDTH = "l2_bandwidth_bytes_per_s"
+
+READS = ("cached", "uncached")
+"""Loops of reads: they tell of the cache, and nothing of joules per byte of device memory."""
+JUDGED = (*READS, "copy")
+
 FEWEST = 3
 """Loops with joules below which no unit energy is fitted."""
+
+DISTINCT = 1.2
+"""A loop that the cache holds must be so many times as fast as device memory to tell of the cache. Ours."""
 
 CAPPED = 0.98
 """A loop above this share of the power limit ran as fast as the limit let it."""
@@ -82,11 +94,16 @@ class _Loop:
 
     @property
     def rate(self) -> Interval:
-        """FLOP/s of a matrix product, bytes/s of a copy; the interval is the latency's, turned over."""
-        amount = sum(op.flops for op in self.operators) or sum(op.bytes for op in self.operators)
+        """FLOP/s of a matrix product, bytes/s of a copy or of reads; the interval is the latency's, turned over."""
+        amount = sum(op.flops for op in self.operators) or sum(op.bytes + op.reread_bytes for op in self.operators)
         found = self.latency
         high = amount / found.low if found.low > 0 else float("inf")
         return Interval(amount / found.estimate, amount / found.high, high, found.degrees)
+
+    @property
+    def held_bytes(self) -> int:
+        """Distinct bytes it reads."""
+        return sum(op.read_bytes for op in self.operators)
 
     @property
     def power_w(self) -> float | None:
@@ -103,8 +120,13 @@ def measured_machine(run: Run) -> MeasuredMachine:
     loops = [loop for case in run.record.cases if (loop := _loop(book, case)) is not None]
     origin = f"{'simulated' if run.simulated else 'measured'} here, {run.folder.name}"
     numbers = [*_rates(loops, origin, run)]
+    cache = _cache(loops, origin)
     energy, reason = _fitted(loops, run)
     notes = [f"{case.id} is left out: {book.of(case).error}" for case in run.record.cases if book.of(case).error]
+    if isinstance(cache, SheetNumber):
+        numbers.append(cache)
+    else:
+        notes.append(f"{CACHE_BANDWIDTH} is not stated: {cache}")
     limit = _limit(loops, book, run, energy is not None)
     if limit is not None:
         numbers += _complete([limit, *_energies(numbers, energy, reason, book, origin)], numbers)
@@ -133,6 +155,8 @@ def _rates(loops: Sequence[_Loop], origin: str, run: Run) -> list[SheetNumber]:
     by_kernel: dict[tuple[str, str], list[_Loop]] = {}
     for loop in loops:
         kernel = str(loop.case.point["kernel"])
+        if kernel in READS:
+            continue
         by_kernel.setdefault((kernel, loop.case.dtype if kernel == "gemm" else ""), []).append(loop)
     missing = [name for name in ("copy", "gemm", "nothing") if not any(kernel == name for kernel, _ in by_kernel)]
     if missing:
@@ -156,6 +180,27 @@ def _rates(loops: Sequence[_Loop], origin: str, run: Run) -> list[SheetNumber]:
     return found
 
 
+def _cache(loops: Sequence[_Loop], origin: str) -> SheetNumber | str:
+    """Bandwidth of the last-level cache, or why none is stated."""
+    cached, beyond, copies = ([loop for loop in loops if loop.case.point["kernel"] == kernel] for kernel in JUDGED)
+    if not cached:
+        return "no loop was run that it holds, as its size is not known or the loop failed"
+    if not beyond:
+        return "the same loop beyond it was not measured, so nothing says that it was the cache"
+    best = max(cached, key=lambda loop: loop.rate.estimate)
+    memory = max((*beyond, *copies), key=lambda loop: loop.rate.high)
+    held = f"{best.held_bytes / 2**20:.3g} MiB"
+    if best.rate.low < DISTINCT * memory.rate.high:
+        return (
+            f"reads of {held} that it should hold ran at {best.rate.estimate:.3g} B/s, device memory gave "
+            f"{memory.rate.estimate:.3g} B/s, and less than {DISTINCT:g} times that may be device memory's own"
+        )
+    times = best.rate.estimate / memory.rate.estimate
+    return _number(
+        CACHE_BANDWIDTH, best.rate, f"{origin}: best reads of {held} that it holds, {times:.3g} x device memory"
+    )
+
+
 def _number(field: str, interval: Interval, source: str) -> SheetNumber:
     return SheetNumber(field, interval.estimate, interval.low, interval.high, source, measured=True)
 
@@ -166,7 +211,9 @@ def _given(field: str, value: float, source: str) -> SheetNumber:
 
 def _fitted(loops: Sequence[_Loop], run: Run) -> tuple[EnergyFit | None, str]:
     points = [
-        EnergyPoint(loop.operators, loop.latency.estimate, loop.energy_j) for loop in loops if loop.energy_j is not None
+        EnergyPoint(loop.operators, loop.latency.estimate, loop.energy_j)
+        for loop in loops
+        if loop.energy_j is not None and loop.case.point["kernel"] not in READS
     ]
     if len(points) >= FEWEST:
         return fit_energy(points), ""
@@ -250,8 +297,8 @@ def _machine(numbers: Sequence[SheetNumber], run: Run, base: Machine | None) -> 
     title = str(run.record.device.get("title") or run.record.device["name"])
     unknown: dict[str, float] = {field: math.nan for field in ENERGY if field not in plain}
     peaks = _by_dtype(numbers, "peak_flops_per_s")
-    caches: dict[str, float | None] = {}
-    for field in ("l2_bytes", "l2_bandwidth_bytes_per_s"):
+    caches: dict[str, Any] = {}
+    for field in {"l2_bytes", CACHE_BANDWIDTH} - plain.keys():
         told = run.record.device.get(field)
         known = (float(told), "the device's own word") if told else sheet_number(base, field) if base else None
         caches[field] = known[0] if known else None
@@ -264,8 +311,7 @@ def _machine(numbers: Sequence[SheetNumber], run: Run, base: Machine | None) -> 
         sources=sources,
         peak_flops_per_s=peaks,
         j_per_flop=_by_dtype(numbers, FLOP) or dict.fromkeys(peaks, math.nan),
-        l2_bytes=caches["l2_bytes"],
-        l2_bandwidth_bytes_per_s=caches["l2_bandwidth_bytes_per_s"],
+        **caches,
         **plain,
         **unknown,
     )

@@ -112,13 +112,13 @@ def show_machine(name: str) -> None:
 @click.option("--quick", is_flag=True, help="Short windows: a look.")
 @click.option("--fresh", is_flag=True, help="Start anew instead of resuming.")
 def measure(gpu: str | None, device: str | None, **options: Any) -> None:
-    """Measure copy bandwidth and matrix-product peaks of a device, and joules where it has a meter."""
-    from functools import partial
+    """Measure bandwidths (memory, last-level cache) and matrix-product peaks of a device, and joules with a meter."""
+    from contextlib import closing
 
     from rich.console import Console
 
     from energybench.cli.measuring import device_named
-    from energybench.measure_machine import KERNELS, measure_machine, write_sheet
+    from energybench.measure_machine import KERNELS, NAME, measure_machine, write_sheet
     from energybench.progress import reporter
     from energybench.report.machine_text import measured_machine_lines
     from energybench.session.study import RunOptions
@@ -126,7 +126,8 @@ def measure(gpu: str | None, device: str | None, **options: Any) -> None:
     chosen = RunOptions(
         device=device_named(gpu, device), plugins=KERNELS, command=("energybench", *sys.argv[1:]), **options
     )
-    folder, found = measure_machine(chosen, partial(reporter, Console(stderr=True)))
+    with closing(reporter(Console(stderr=True), NAME)) as progress:
+        folder, found = measure_machine(chosen, progress)
     write_sheet(found, folder / "machine.yaml")
     click.echo("\n".join(measured_machine_lines(found)))
     click.echo(f"\nsheet {folder / 'machine.yaml'}")

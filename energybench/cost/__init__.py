@@ -72,6 +72,8 @@ class OperatorCost:
         stride: the (longer) step of a convolution's filter; 0 where that has no meaning.
         input_side: the (longer) side of a convolution's input; 0 where that has no meaning.
         weight_bytes: the part of ``read_bytes`` that are parameters and buffers, the same in every iteration.
+        reread_bytes: read again, beyond ``read_bytes``, by an operator whose very work is to read the same memory over
+            and over (`machines measure`); a cache that holds what it reads gives them. 0 for all others.
         path: module path inside the network, ``features.3.conv``; empty for the module itself.
         known: False for an operator no closed form knows: its bytes are counted from its tensors, its MACs are
             unknown, and it is named to the user.
@@ -90,6 +92,7 @@ class OperatorCost:
     stride: int = 0
     input_side: int = 0
     weight_bytes: int = 0
+    reread_bytes: int = 0
     path: str = ""
     known: bool = True
 

@@ -33,6 +33,8 @@ SWITCH_S = 2e-4
 
 WARM_UP = 3
 
+CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+
 
 class CpuPrepared:
     """A built and warm module on the CPU."""
@@ -197,10 +199,19 @@ def _cpu_title() -> str:
     return platform.processor() or platform.machine()
 
 
-def _last_level_cache_bytes() -> int | None:
-    """Size of the last cache before memory; None where the system does not say (it answers 0 or -1)."""
-    try:
-        sizes = [os.sysconf("SC_LEVEL3_CACHE_SIZE"), os.sysconf("SC_LEVEL2_CACHE_SIZE")]
-    except (ValueError, OSError):
-        return None
-    return next((size for size in sizes if size > 0), None)
+def _last_level_cache_bytes(folder: Path = CACHES) -> int | None:
+    """Size of the last cache before memory; None where the system does not say.
+
+    Linux tells every cache of a core in a folder of its own (Documentation/ABI/testing/sysfs-devices-system-cpu);
+    Python's ``os.sysconf`` knows no names of caches.
+    """
+    sizes: dict[int, int] = {}
+    for cache in folder.glob("index*"):
+        try:
+            kind, level, size = ((cache / name).read_text().strip() for name in ("type", "level", "size"))
+            told = int(size.removesuffix("K")) * 2**10
+        except (OSError, ValueError):
+            continue
+        if kind in ("Unified", "Data") and told > 0:
+            sizes[int(level)] = told
+    return sizes[max(sizes)] if sizes else None

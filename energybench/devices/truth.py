@@ -2,7 +2,8 @@
 
 It is deliberately not the analytic model: every kernel family reaches its own fraction of the peaks and pays its own
 joules per operation, grouped convolutions fill vector lanes and pay for every group, launches cost more than a sheet
-says, and a board at its power limit slows down. The numbers are ours, chosen to be plausible and different from any
+says, what is read again comes faster and cheaper from a cache that holds it, and a board at its power limit slows down.
+The numbers are ours, chosen to be plausible and different from any
 sheet; nobody measured them. They are exported with a simulated run, so that every estimate can be judged.
 """
 
@@ -44,6 +45,10 @@ GROUP_S = 9e-9
 LAUNCH_FACTOR = 1.2
 STATIC_FACTOR = 0.93
 BYTE_FACTOR = 1.11
+L2_FACTOR = 2.2
+"""Bandwidth of the last-level cache over that of the sheet's device memory."""
+L2_BYTE_FACTOR = 0.3
+"""Joules of a byte from that cache over those of a byte of device memory."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,8 @@ def work_truth(operators: Iterable[OperatorCost], machine: Machine) -> WorkTruth
         operations_j += (
             op.flops * machine.j_per_flop.get(op.dtype, max(machine.j_per_flop.values())) * _family(op).operations
         )
-        bytes_j += op.bytes * machine.j_per_byte * BYTE_FACTOR
+        byte_factor = BYTE_FACTOR * (L2_BYTE_FACTOR if _held(op, machine) else 1.0)
+        bytes_j += (op.bytes + op.reread_bytes) * machine.j_per_byte * byte_factor
     static_w = machine.static_w * STATIC_FACTOR
     moving_j = operations_j + bytes_j
     if moving_j / latency_s + static_w > machine.tdp_w:
@@ -84,7 +90,8 @@ def operator_latency_s(op: OperatorCost, machine: Machine) -> float:
     quality = _family(op)
     flops = op.flops * _lane_factor(op)
     arithmetic_s = flops / (quality.arithmetic * peak_for(machine, op.dtype)) if flops else 0.0
-    memory_s = op.bytes / (quality.bandwidth * machine.bandwidth_bytes_per_s)
+    bandwidth = L2_FACTOR if _held(op, machine) else quality.bandwidth
+    memory_s = (op.bytes + op.reread_bytes) / (bandwidth * machine.bandwidth_bytes_per_s)
     launch_s = machine.launch_s * LAUNCH_FACTOR if op.bytes else 0.0
     groups_s = op.groups * GROUP_S if op.family == "conv_grouped" else 0.0
     return max(arithmetic_s, memory_s) + launch_s + groups_s
@@ -98,6 +105,8 @@ def constants(machine: Machine) -> dict[str, float]:
         "launch_s": machine.launch_s * LAUNCH_FACTOR,
         "group_s": GROUP_S,
     }
+    if machine.l2_bytes is not None:
+        hidden["l2_bandwidth_bytes_per_s"] = L2_FACTOR * machine.bandwidth_bytes_per_s
     for dtype, j_per_flop in machine.j_per_flop.items():
         hidden |= {f"j_per_flop.{dtype}.{name}": j_per_flop * q.operations for name, q in QUALITY.items()}
     return hidden
@@ -105,6 +114,11 @@ def constants(machine: Machine) -> dict[str, float]:
 
 def _family(op: OperatorCost) -> Quality:
     return QUALITY.get(op.family, QUALITY["other"])
+
+
+def _held(op: OperatorCost, machine: Machine) -> bool:
+    """Whether the last-level cache holds what an operator reads again and again, and so from iteration to iteration."""
+    return op.reread_bytes > 0 and machine.l2_bytes is not None and op.read_bytes <= machine.l2_bytes
 
 
 def _lane_factor(op: OperatorCost) -> float:

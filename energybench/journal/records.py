@@ -74,6 +74,7 @@ class OperatorRecord(_Record):
     stride: Count = 0
     input_side: Count = 0
     weight_bytes: Count = 0
+    reread_bytes: Count = 0
     known: bool = True
     measured_s: float | None = None
     kernel: str | None = None

@@ -191,6 +191,7 @@ def operator_records(plans: Sequence[WorkPlan]) -> list[OperatorRecord]:
             stride=op.stride,
             input_side=op.input_side,
             weight_bytes=op.weight_bytes,
+            reread_bytes=op.reread_bytes,
             known=op.known,
         )
         for plan in works.values()
