@@ -205,14 +205,24 @@ def _machines_page() -> Iterator[str]:
         "",
         "What a device can do: dense peaks with float32 accumulation, bandwidth, power. Every number in a sheet",
         "(`energybench/machines/*.yaml`) names its source, and its doubt where there is one. `energybench machines",
-        "measure` measures a sheet, `energybench fit RUN` fits unit energies to a run.",
+        "measure` measures a sheet ([how](../machines.md)), `energybench fit RUN` fits unit energies to a run.",
         "",
-        "| sheet | device | fp32 TFLOP/s | fp16 TFLOP/s | int8 TOP/s | DRAM GB/s | L2 MiB | TDP W | static W | pJ/B |",
-        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "*fp16 sums* is the peak where products of float16 are also summed in float16, if a source tells it.",
+        "PyTorch sums them in float32 unless it is told not to, so nothing is predicted with it.",
+        "",
+        "| sheet | device | fp32 TFLOP/s | fp16 TFLOP/s | fp16 sums TFLOP/s | int8 TOP/s | DRAM GB/s | L2 MiB | TDP W "
+        "| static W | pJ/B |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     )
     for name in list_machines():
         m = load_machine(name)
-        peaks = (_scaled(m.peak_flops_per_s.get(dtype), 1e-12) for dtype in ("float32", "float16", "int8"))
+        known = (
+            m.peak_flops_per_s.get("float32"),
+            m.peak_flops_per_s.get("float16"),
+            m.float16_accumulate_peak_flops_per_s.get("float16"),
+            m.peak_flops_per_s.get("int8"),
+        )
+        peaks = (_scaled(peak, 1e-12) for peak in known)
         rest = (
             _scaled(m.bandwidth_bytes_per_s, 1e-9),
             _scaled(m.l2_bytes, 1 / 2**20),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -59,6 +59,9 @@ class Machine:
         sources: where each number comes from; mappings have keys like ``j_per_flop.float16``.
         provenance: ``data sheet``, ``fitted`` or ``measured``.
         match: device names as drivers report them.
+        float16_accumulate_peak_flops_per_s: dense peak by data type where products are summed in float16, of the types
+            for which it is known. PyTorch sums float16 products in float32 unless it is told not to
+            (``torch.backends.cuda.matmul.allow_fp16_accumulation``), so nothing is predicted with it.
         compute_capability: NVIDIA's number of the generation, None where it has none: cards of one generation run the
             same kernels.
     """
@@ -79,6 +82,7 @@ class Machine:
     provenance: str
     match: tuple[str, ...]
     compute_capability: float | None = None
+    float16_accumulate_peak_flops_per_s: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def has_energy(self) -> bool:
@@ -168,14 +172,13 @@ def machine_to_dict(machine: Machine) -> dict[str, Any]:
     }
     if machine.compute_capability is not None:
         data["compute_capability"] = machine.compute_capability
-    for field in NUMBER_FIELDS:
-        value = getattr(machine, field)
-        if isinstance(value, Mapping) and machine.has_energy | (field != "j_per_flop"):
-            data[field] = {key: number(f"{field}.{key}", entry) for key, entry in value.items()}
-        elif isinstance(value, Mapping):
-            continue
+    for name in NUMBER_FIELDS:
+        value = getattr(machine, name)
+        if isinstance(value, Mapping):
+            if value and machine.has_energy | (name != "j_per_flop"):
+                data[name] = {key: number(f"{name}.{key}", entry) for key, entry in value.items()}
         elif value is not None and not math.isnan(value):
-            data[field] = number(field, value)
+            data[name] = number(name, value)
     return data
 
 
@@ -299,12 +302,12 @@ def _machine(sheet: Sheet) -> Machine:
         return number.value
 
     numbers: dict[str, Any] = {}
-    for field in NUMBER_FIELDS:
-        entry = getattr(sheet, field)
+    for name in NUMBER_FIELDS:
+        entry = getattr(sheet, name)
         if isinstance(entry, dict):
-            numbers[field] = {key: take(f"{field}.{key}", number) for key, number in entry.items()}
+            numbers[name] = {key: take(f"{name}.{key}", number) for key, number in entry.items()}
         else:
-            numbers[field] = take(field, entry) if entry is not None else math.nan if field in ENERGY else None
+            numbers[name] = take(name, entry) if entry is not None else math.nan if name in ENERGY else None
     numbers["j_per_flop"] = numbers["j_per_flop"] or dict.fromkeys(numbers["peak_flops_per_s"], math.nan)
     return Machine(
         name=sheet.name,

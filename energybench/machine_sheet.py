@@ -55,6 +55,7 @@ class Sheet(BaseModel):
     compute_capability: Annotated[float, Field(gt=0)] | None = None
     match: tuple[str, ...] = ()
     peak_flops_per_s: Annotated[dict[Dtype, Positive], Field(min_length=1)]
+    float16_accumulate_peak_flops_per_s: dict[Dtype, Positive] = Field(default_factory=dict)
     bandwidth_bytes_per_s: Positive
     l2_bytes: Positive | None = None
     l2_bandwidth_bytes_per_s: Positive | None = None

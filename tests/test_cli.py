@@ -206,6 +206,9 @@ def test_a_machine_sheet_is_told_with_the_source_of_every_number(typed):
     assert "data sheet" in text
     assert "206.1" in text  # 989.4 TFLOP/s over 4.8 TB/s
     assert max(map(len, text.splitlines())) <= 96
+    text = typed("machines", "show", "rtx-3090").stdout
+    assert "peak_flops_per_s.float16  71.00 TFLOP/s" in text
+    assert "float16_accumulate_peak_flops_per_s.float16  142.0 TFLOP/s" in text
 
 
 def test_environment_variables_name_options(typed, tmp_path, monkeypatch):

@@ -434,6 +434,22 @@ def test_pairs_with_one_outcome_each_are_named_on_their_row() -> None:
     assert ax.get_yticklabels()[0].get_text().startswith("E2GC G=8\nagainst FgGC g=32, MACs × ")
 
 
+@pytest.mark.parametrize("times", [2.0, 1e4])
+def test_a_machine_whose_caches_bandwidth_is_known_has_its_roof_drawn_and_named(times: float) -> None:
+    """Dotted, as far above memory's slope as the cache is faster; still named where all of it is flat."""
+    summary = example_summary()
+    known = dataclasses.replace(MACHINE, l2_bandwidth_bytes_per_s=times * MACHINE.bandwidth_bytes_per_s)
+    figure = roofline_figure(summary.cases, summary.operators, known, PALETTE)
+    for ax in figure.axes:
+        (dotted,) = [line for line in ax.lines if line.get_linestyle() == ":"]
+        intensity, rate = (float(value) for value in dotted.get_xydata()[0])
+        from_cache = times * MACHINE.bandwidth_bytes_per_s * intensity
+        assert rate == pytest.approx(min(from_cache, MACHINE.peak_flops_per_s[ax.get_title(loc="left")]))
+    without = roofline_figure(summary.cases, summary.operators, MACHINE, PALETTE)
+    named = [sum(text.startswith("from L2: ") for text in texts(drawn)) for drawn in (figure, without)]
+    assert named == [len(figure.axes), 0]
+
+
 def test_the_roofline_says_whether_the_cache_has_a_roof_of_its_own() -> None:
     summary = example_summary()
     assert "last-level cache is not on the sheet" in captions.roofline(summary)

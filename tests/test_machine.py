@@ -87,6 +87,9 @@ def test_boards_that_cannot_hold_their_peak_hold_the_rate_that_was_measured_at_t
 @pytest.mark.parametrize("machine", machine_table(), ids=lambda machine: machine.name)
 def test_every_number_of_every_sheet_says_where_it_comes_from(machine: Machine):
     expected = {f"{field}.{dtype}" for field in ("peak_flops_per_s", "j_per_flop") for dtype in machine.j_per_flop}
+    expected |= {
+        f"float16_accumulate_peak_flops_per_s.{dtype}" for dtype in machine.float16_accumulate_peak_flops_per_s
+    }
     expected |= {"bandwidth_bytes_per_s", "l2_bytes", "tdp_w", "idle_w", "static_w", "j_per_byte", "launch_s"}
     assert set(machine.sources) == expected
     assert all(machine.sources.values())
@@ -113,6 +116,34 @@ def test_sheets_hold_the_data_sheets_dense_rates_in_base_units(name, dtype, tflo
     assert machine.peak_flops_per_s[dtype] == pytest.approx(tflops * 1e12)
     assert machine.bandwidth_bytes_per_s == pytest.approx(gbytes_per_s * 1e9)
     assert machine.tdp_w == tdp_w
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "times"),
+    [
+        ("rtx-3090", "float16", 142 / 71),  # GeForce tensor cores run at half rate with float32 sums
+        ("rtx-4090", "float16", 330.3 / 165.2),
+        ("rtx-4090", "float8", 661 / 330.3),
+        ("rtx-5090", "float16", 419 / 209.5),
+        ("a100-sxm4-40gb", "float16", 312 / 312),  # data-centre tensor cores do not
+        ("h100-pcie", "float16", 1),
+        ("h200", "float16", 1),
+        ("p100-pcie", "float16", 18.7 / 9.3),  # vector units: with float32 sums halves are widened
+        ("p100-sxm2", "float16", 21.2 / 10.6),
+    ],
+)
+def test_summing_in_float16_is_twice_as_fast_only_where_the_board_says_so(name, dtype, times):
+    machine = load_machine(name)
+    peak = machine.float16_accumulate_peak_flops_per_s[dtype]
+    assert peak == pytest.approx(times * peak_for(machine, dtype), rel=2e-3)
+
+
+def test_peaks_with_float16_sums_are_known_or_absent_and_survive_a_round_trip():
+    assert not load_machine("b200").float16_accumulate_peak_flops_per_s  # no source was found
+    assert "float16_accumulate_peak_flops_per_s" not in machine_to_dict(load_machine("b200"))
+    machine = load_machine("rtx-4090")
+    assert machine_from_dict(machine_to_dict(machine)) == machine
+    assert peak_for(machine, "float16") == 1.652e14  # what is predicted with
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,21 @@ def test_what_beats_the_roof_is_explained_by_its_likeliest_cause(op: OperatorCos
     assert causes[0].startswith(first)
 
 
+@pytest.mark.parametrize(
+    ("name", "times", "cause"),
+    [
+        ("rtx-3090", 1.9, "sums may have been kept in float16"),  # 142e12 against 71e12: up to twice as fast
+        ("rtx-3090", 2.1, "for another accumulate type"),
+        ("h200", 1.9, "for another accumulate type"),  # both rates are the same there
+    ],
+)
+def test_a_peak_beaten_within_the_rate_of_float16_sums_is_laid_to_them(name, times, cause):
+    machine = load_machine(name)
+    gemm = linear_cost(rows=8192, in_features=8192, out_features=8192, dtype="float16")
+    causes = likely_causes([gemm], machine, measured_s=gemm.flops / (times * machine.peak_flops_per_s["float16"]))
+    assert any(cause in found for found in causes)
+
+
 def test_float32_above_its_peak_is_suspected_of_tf32_where_the_machine_has_it():
     gemm = linear_cost(rows=4096, in_features=4096, out_features=4096)
     h200 = load_machine("h200")

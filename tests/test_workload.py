@@ -507,6 +507,12 @@ def test_training_steps_keep_weights_where_they_are():
     assert all(p.grad is None for p in [*built.module.parameters(), *built.input_sets[0]])
 
 
+def test_halves_are_summed_in_float32_as_the_peaks_of_machine_sheets_are():
+    torch.backends.cuda.matmul.allow_fp16_accumulation = True
+    built_of("GroupConv2d", "channels: 16, groups: 4")
+    assert not torch.backends.cuda.matmul.allow_fp16_accumulation
+
+
 def test_strict_float32_turns_tf32_off_and_tf32_is_refused_without_the_hardware():
     torch.backends.cudnn.allow_tf32 = True
     built_of("GroupConv2d", "channels: 16, groups: 4")

@@ -292,10 +292,10 @@ def sheet_number(machine: Machine, field: str) -> tuple[float, str] | None:
 
 def _machine(numbers: Sequence[SheetNumber], run: Run, base: Machine | None) -> Machine:
     """The sheet; cache sizes are the device's own words, the bandwidth of its cache the shipped sheet's."""
-    plain = {n.field: n.value for n in numbers if "." not in n.field}
+    plain: dict[str, Any] = {n.field: n.value for n in numbers if "." not in n.field}
     sources = {n.field: n.source for n in numbers}
     title = str(run.record.device.get("title") or run.record.device["name"])
-    unknown: dict[str, float] = {field: math.nan for field in ENERGY if field not in plain}
+    unknown: dict[str, Any] = {field: math.nan for field in ENERGY if field not in plain}
     peaks = _by_dtype(numbers, "peak_flops_per_s")
     caches: dict[str, Any] = {}
     for field in {"l2_bytes", CACHE_BANDWIDTH} - plain.keys():

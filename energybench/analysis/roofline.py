@@ -167,9 +167,22 @@ def _arithmetic_causes(
     dtypes = {op.dtype for op in operators if op.flops}
     if "float32" in dtypes and peak_for(machine, "tf32") > peak_for(machine, "float32"):
         causes.append("wrong peak: TF32 may have been used where float32 was asked for")
+    elif measured_s >= _float16_accumulate_s(operators, machine):
+        causes.append("wrong peak: sums may have been kept in float16, for which the sheet has a higher one")
     else:
         causes.append("wrong peak: the sheet's peak is too low, or for another accumulate type")
     return causes
+
+
+def _float16_accumulate_s(operators: Sequence[OperatorCost], machine: Machine) -> float:
+    """Seconds of arithmetic if sums are kept in float16; inf where that is no faster than in float32."""
+    peaks = machine.float16_accumulate_peak_flops_per_s
+    slower_s = [arithmetic_latency_s(op, machine) for op in operators]
+    faster_s = [
+        min(there_s, op.flops / peaks[op.dtype]) if op.dtype in peaks else there_s
+        for op, there_s in zip(operators, slower_s, strict=True)
+    ]
+    return sum(faster_s) if faster_s != slower_s else math.inf
 
 
 def _may_be_winograd(op: OperatorCost) -> bool:

@@ -86,6 +86,10 @@ class CudaDevice:
             work = CudaPrepared(plan, built, torch.cuda.Stream(self._device))
             if plan.given is not None and not self._benchmark_before:
                 work.notes += ("torch.backends.cudnn.benchmark is off, as its owner left it",)
+            if plan.given is not None and torch.backends.cuda.matmul.allow_fp16_accumulation:
+                work.notes += (
+                    "float16 products are summed in float16, as their owner set it; peaks are with float32 sums",
+                )
             work.stream.wait_stream(torch.cuda.current_stream(self._device))
             graphs = compiled_graphs()
             with torch.cuda.stream(work.stream):

@@ -33,6 +33,8 @@ VARIANTS_NAMED = 30
 NAME_AT_MOST = 20
 SHARED_NAMED = 8
 """Points that are several variants at once and are named, at most."""
+CACHE_NAME = 0.2
+"""Of a panel's width, for the name of the cache's roof."""
 TOUCHING = 0.05
 """A power limit that takes less than this off the roof is not drawn."""
 VISIBLE = 1.04
@@ -72,10 +74,7 @@ def roofline_figure(
         _dots(ax, small, palette)
         ax.plot(grid_x, time_roof(machine, dtype, grid_x), color=INK, linewidth=1.6, zorder=2)
         _name_roof(ax, grid_x, classic_roof(machine, dtype, grid_x), f"{plain(machine.name)} {dtype}", "FLOP/s")
-        cached = l2_roof(machine, dtype, grid_x)
-        if cached is not None:
-            ax.plot(grid_x, cached, color=MUTED, linewidth=1.0, linestyle=":", zorder=1)
-            label(ax, grid_x[2], float(cached[2]), " from L2", color=MUTED, va="bottom")
+        _cache_roof(ax, grid_x, machine, dtype)
         _power_limit(ax, grid_x, time_roof(machine, dtype, grid_x), classic_roof(machine, dtype, grid_x))
         _balance(ax, time_balance(machine, dtype), "balance")
         _axes(ax, mine, palette, "FLOP/s", narrow=len(panels) > 2)
@@ -180,6 +179,19 @@ def _dots(ax: Axes, dots: Sequence[RoofPoint], palette: Palette) -> None:
 def _name_roof(ax: Axes, grid_x: NDArray[np.float64], roof: NDArray[np.float64], name: str, unit: str) -> None:
     label(ax, float(grid_x[-1]) * 0.96, float(roof[-1]) * 1.1, f"{name}: {quantity(float(roof[-1]), unit)}",
           ha="right", va="bottom", color=INK)  # fmt: skip
+
+
+def _cache_roof(ax: Axes, grid_x: NDArray[np.float64], machine: Machine, dtype: str) -> None:
+    """The roof of bytes that the last-level cache gives, named where it bends: left of there if there is room."""
+    roof = l2_roof(machine, dtype, grid_x)
+    if roof is None or machine.l2_bandwidth_bytes_per_s is None:
+        return
+    ax.plot(grid_x, roof, color=MUTED, linewidth=1.0, linestyle=":", zorder=1)
+    bend = int(np.argmax(roof >= roof[-1]))
+    room = bend > CACHE_NAME * len(grid_x)
+    label(ax, float(grid_x[bend]), float(roof[-1]) * (1.1 if room else 1.5),
+          f"from L2: {quantity(machine.l2_bandwidth_bytes_per_s, 'B/s')}",
+          ha="right" if room else "left", va="bottom", color=MUTED)  # fmt: skip
 
 
 def _power_limit(

@@ -14,6 +14,7 @@ from energybench.report.quantities import quantity
 
 UNITS = {
     "peak_flops_per_s": "FLOP/s",
+    "float16_accumulate_peak_flops_per_s": "FLOP/s",
     "bandwidth_bytes_per_s": "B/s",
     "l2_bytes": "B",
     "l2_bandwidth_bytes_per_s": "B/s",

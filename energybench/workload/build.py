@@ -53,8 +53,8 @@ def build(
     Running statistics of untrained batch norms are set from the first input set, as training would have: otherwise
     activations shrink layer by layer to zeros, and zeros cost less energy than numbers.
 
-    Torch's TF32 flags are set for the process: off for float32, on for tf32. So is, for compiled cases, how many graphs
-    torch.compile keeps of one class.
+    Torch's TF32 flags are set for the process: off for float32, on for tf32; products of float16 are summed in float32.
+    So is, for compiled cases, how many graphs torch.compile keeps of one class.
 
     Args:
         plan: what to build.
@@ -72,7 +72,7 @@ def build(
         return _as_given(plan.given, case, l2_bytes)
     if case.compile:
         lift_the_limit()
-    _set_tf32(case, device)
+    _set_arithmetic(case, device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
@@ -139,11 +139,12 @@ def _input_bytes(case: Case, spec: TensorSpec) -> int:
     return math.prod(spec.shape) * dtype.itemsize
 
 
-def _set_tf32(case: Case, device: torch.device) -> None:
+def _set_arithmetic(case: Case, device: torch.device) -> None:
     if case.dtype == "tf32" and (device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0)):
         raise CaseError("tf32 exists on NVIDIA GPUs from Ampere on; here it would silently be float32")
     torch.backends.cuda.matmul.allow_tf32 = case.dtype == "tf32"
     torch.backends.cudnn.allow_tf32 = case.dtype == "tf32"
+    torch.backends.cuda.matmul.allow_fp16_accumulation = False  # machine sheets' peaks are with float32 accumulation
 
 
 def _input_set(case: Case, device: torch.device, generator: torch.Generator | None) -> InputSet:
