@@ -94,6 +94,118 @@ def test_a_network_owes_no_gradient_of_its_images():
     assert plan.unknown == ()
 
 
+@pytest.mark.parametrize(("dtype", "size"), [("float32", 4), ("float16", 2)])
+def test_a_training_step_is_forward_both_gradients_and_three_passes_over_the_parameters(dtype, size):
+    plan = plan_of("torch.nn:Linear", "in_features: 64, out_features: 32", "[8, 64]",
+                   axes=f"mode: [training], dtype: [{dtype}]")  # fmt: skip
+    x, w, b, y = 8 * 64, 64 * 32, 32, 8 * 32
+    passes = [(op.name, op.macs, op.read_bytes // size, op.write_bytes // size) for op in plan.operators]
+    assert sorted(passes) == sorted([
+        ("linear", 8 * 64 * 32, x + w + b, y),
+        ("matmul", 8 * 64 * 32, y + w, x),
+        ("matmul", 8 * 64 * 32, y + x, w),
+        ("sum", 0, y, b),
+        ("add", 0, 2 * (w + b), w + b),  # SGD: parameters and gradients read, parameters written, one kernel for all
+    ])  # fmt: skip
+    assert plan.unknown == ()
+
+
+class Stepping(nn.Module):
+    """Passes its input on and lets an optimizer step over two parameters of 500 elements."""
+
+    def __init__(self, optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer]) -> None:
+        super().__init__()
+        self.weights = nn.ParameterList(nn.Parameter(torch.empty(50, 10)) for _ in range(2))
+        self.optimizer = optimizer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        optimizer = self.optimizer(list(self.weights))
+        for weight in self.weights:
+            weight.grad = torch.empty_like(weight)
+        optimizer.step()
+        return x
+
+
+@pytest.mark.parametrize("foreach", [False, True])
+@pytest.mark.parametrize(
+    ("optimizer", "options", "passes"),
+    [
+        (torch.optim.SGD, {}, 3),  # p and g read, p written
+        # First step: the velocity is a copy of g (2); g + momentum v (3); p - lr of that (3).
+        (torch.optim.SGD, {"momentum": 0.9, "nesterov": True}, 2 + 3 + 3),
+        (torch.optim.SGD, {"weight_decay": 1e-2}, 3 + 3),
+        # The state is zeroed (1) and scaled (2), g squared is added (3), its root (2), plus eps (2), p -= g / it (4).
+        (torch.optim.RMSprop, {}, 1 + 2 + 3 + 2 + 2 + 4),
+    ],
+)
+def test_optimizers_that_a_module_of_ones_own_steps_are_counted_pass_by_pass(optimizer, options, passes, foreach):
+    with torch.device("meta"):
+        module = Stepping(lambda parameters: optimizer(parameters, lr=0.1, foreach=foreach, **options))
+        operators = trace(module, [torch.empty(1)], training=False).operators
+    assert all(op.known for op in operators)
+    weights = [op for op in operators if op.bytes >= 4 * 500]  # counters of steps have one element
+    assert sum(op.bytes for op in weights) == passes * 4 * 1000
+    assert not any(op.macs for op in operators)
+
+
+def test_a_fused_optimizer_is_named_as_unknown():
+    class Fused(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            g, m, v = (torch.empty_like(x) for _ in range(3))
+            step = torch.empty((), device="meta")
+            torch._fused_adamw_(
+                [x], [g], [m], [v], [], [step], lr=0.1, beta1=0.9, beta2=0.99, weight_decay=0.0, eps=1e-8,
+                amsgrad=False, maximize=False,
+            )  # fmt: skip
+            return x
+
+    (op,) = trace(Fused(), [torch.empty(1000, device="meta")], training=False).operators
+    assert not op.known
+    assert "fused_adamw" in op.name
+
+
+def test_memory_that_is_only_filled_or_overwritten_is_not_read():
+    class Fills(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = torch.zeros_like(x)
+            torch._foreach_copy_([y], [x])
+            torch._foreach_zero_([y])
+            return y
+
+    operators = trace(Fills(), [torch.empty(100, device="meta")], training=False).operators
+    assert [(op.read_bytes, op.write_bytes) for op in operators] == [(0, 400), (400, 400), (0, 400)]
+
+
+DEEP = """
+from torch import nn
+
+def deep(layers: int) -> nn.Module:
+    widths = [8 + i % 97 for i in range(layers + 1)]
+    convolutions = (nn.Conv2d(c, k, 3, padding=1) for c, k in zip(widths, widths[1:]))
+    return nn.Sequential(*convolutions)
+"""
+
+
+@pytest.mark.parametrize("mode", ["inference", "training"])
+def test_the_cost_of_a_thousand_layers_takes_ten_times_that_of_a_hundred(mode, tmp_path, record_property):
+    """Linear in layers, of 97 shapes; in CPU time, because others may be at work. Under 2 s here: see the property."""
+    (tmp_path / "deep.py").write_text(DEEP)
+    plugin = str(tmp_path / "deep.py")
+
+    def cpu_s(layers: int) -> float:
+        case = case_of("deep:deep", f"layers: {layers}", "[2, 8, 16, 16]", axes=f"mode: [{mode}]")
+        begin_s = time.process_time()
+        plan = plan_workload(case, plugins=[plugin])
+        took_s = time.process_time() - begin_s
+        assert len([op for op in plan.operators if op.family == "conv_dense"]) >= layers
+        return took_s
+
+    hundred_s = min(cpu_s(100) for _ in range(3))
+    thousand_s = min(cpu_s(1000) for _ in range(2))
+    record_property("cpu_s_of_1000_layers", thousand_s)
+    assert thousand_s < 20 * hundred_s
+
+
 def test_training_memory_holds_the_activations_that_inference_drops():
     training = plan_of("MobileNetV1", "group_size: 1", "[8, 3, 64, 64]", axes="mode: [training]")
     inference = plan_of("MobileNetV1", "group_size: 1", "[8, 3, 64, 64]")

@@ -61,8 +61,11 @@ _ELEMENTWISE = """
 """
 _GATHERS = "embedding index_select index gather"
 
-_OVERWRITES = frozenset(["copy_", "fill_", "zero_", "bernoulli_"])
-"""Their first argument is written, not read."""
+_UNREAD = frozenset([
+    "copy_", "fill_", "zero_", "bernoulli_", "_foreach_copy_", "_foreach_zero_",
+    "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full",
+])  # fmt: skip
+"""Their first argument is written and not read, or says only how large the result is."""
 
 _NAMES = {"_to_copy": "cast", "cat": "concatenate", "max_pool2d_with_indices": "max_pool2d", "_safe_softmax": "softmax"}
 
@@ -83,7 +86,7 @@ def operator_costs(
     form = kernel_form(function._schema.name) or _FORMS.get(name)
     if form is not None:
         return form(arguments, outputs)
-    inputs = list(tensors_in((arguments[1:] if name in _OVERWRITES else arguments, keywords)))
+    inputs = list(tensors_in((arguments[1:] if name in _UNREAD else arguments, keywords)))
     family = _FAMILIES.get(name)
     if family is None and (torch.Tag.pointwise in function.tags or name.startswith("_foreach_")):
         family = cost.elementwise_cost
