@@ -19,8 +19,11 @@ from energybench.analysis.group_energy import (
     quantised,
     tensor_lanes,
 )
+from energybench.analysis.group_models import knee_model
+from energybench.analysis.grouped_layer_energy import Setting, layer_run
+from energybench.analysis.network_shapes import NetworkLayer
 from energybench.cost import conv2d_cost
-from energybench.machine import load_machine
+from energybench.machine import attainable_latency_s, load_machine, machine_table
 
 T1 = GroupedShape(channels=128, size=28, kernel_size=3, batch=1, dtype="float32")
 T5 = GroupedShape(channels=128, size=28, kernel_size=3, batch=32, dtype="float32")
@@ -221,6 +224,45 @@ def test_a_small_layer_at_batch_one_is_bound_by_memory_at_every_group_size():
     assert knee_of_batch(GroupedShape(1024, 7, 3, 1, "float16"), load_machine("h200")) is None
 
 
+@pytest.mark.parametrize("machine", machine_table(), ids=lambda machine: machine.name)
+def test_without_a_cap_the_time_is_that_of_every_roofline_the_boards_own_power_limit_included(machine):
+    """Nothing launched and no lanes rounded up: what is left is the attainable latency of the very convolution."""
+    machine = replace(machine, launch_s=0.0)
+    for dtype in ("float32", "float16"):
+        for group_size in divisors(64):
+            shape = GroupedShape(64, 28, 3, 32, dtype)
+            cost = conv2d_cost(N=32, C=64, H=28, W=28, K=64, R=3, S=3, groups=64 // group_size, padding=1, dtype=dtype)
+            attainable_s = attainable_latency_s(cost, machine)
+            assert group_latency_s(shape, group_size, machine, BARE) == pytest.approx(attainable_s)
+            layer = layer_run(NetworkLayer(64, 28), group_size, Setting(machine, 32, dtype), relaxed=True)
+            if tensor_lanes(machine, dtype) == 1:
+                assert layer.latency_s == pytest.approx(attainable_s)
+            else:  # the layer fills lanes of eight
+                assert layer.latency_s >= attainable_s * (1 - 1e-9)
+
+
+def test_a_cap_above_the_boards_own_limit_changes_nothing():
+    t4 = load_machine("t4")  # 70 W, which a float32 convolution of 28 x 28 x 128 wants more than
+    own, above = (group_latency_s(T5, 16, t4, GroupedKernel(power_cap_w=cap)) for cap in (None, 1000.0))
+    assert own == above > group_latency_s(T5, 16, replace(t4, tdp_w=1000.0), BARE)
+
+
+def test_the_knee_counts_the_boards_own_limit_only_where_it_is_asked_for_and_says_where_it_would_be():
+    # 4.8 TB/s at 120 pJ/B take 576 of the 578.3 W above static power: half a pJ a byte is left for FLOPs of 0.584 pJ.
+    h200 = load_machine("h200")
+    shape = GroupedShape(128, 28, 3, 32, "float16")
+    left = ((700 - 121.7) / 4.8e12 - 120e-12) / 0.584e-12
+    assert knee(shape, h200, 700.0) == pytest.approx(2 * left / 9, rel=1e-3)
+    answer = knee_model(shape, divisors(128), h200)
+    assert answer.optimum.continuous == pytest.approx(2 * (989.4e12 / 4.8e12) / 9)
+    (said,) = [warning for warning in answer.optimum.warnings if "own limit" in warning]
+    assert "700 W would end it at 0.18" in said
+    assert "assumed" in said
+    assert not any("own limit" in w for w in knee_model(shape, divisors(128), h200, 700.0).optimum.warnings)
+    free = replace(h200, tdp_w=5000.0)
+    assert not any("own limit" in w for w in knee_model(shape, divisors(128), free).optimum.warnings)
+
+
 def test_a_power_cap_lengthens_what_would_draw_more_and_leaves_the_rest():
     free, capped = GroupedKernel(), GroupedKernel(power_cap_w=60.0)
     for group_size in (1, 4, 16, 128):
@@ -240,4 +282,5 @@ def test_a_power_cap_moves_the_knee_to_where_operations_use_up_what_bytes_leave(
     # byte, that is 4 FLOPs of 2.5 pJ (5 pJ a MAC): 4 bytes x 4 FLOPs / 9 taps.
     assert knee(T5, T5_MACHINE, 105.0) == pytest.approx(4 * 4 / 9)
     assert knee(T5, T5_MACHINE, 99.0) == 0
+    # A cap above the board's own 250 W is that limit, which leaves 400 - 100 = 300 pJ a byte: more than 20 FLOPs take.
     assert knee(T5, T5_MACHINE, 1000.0) == knee(T5, T5_MACHINE)

@@ -2,7 +2,8 @@
 
     n(G)     = B S C G K^2                    MACs; W(G) = C G K^2 weights, A = 2 B S C activations
     reuse    = n / (W + A),                   1 / reuse = 1 / (B S) + 2 / (G K^2): the channels drop out
-    T(G)     = max(2 n_lanes / peak, bytes / bandwidth) + launch + (C / G) x seconds per group
+    T(G)     = max(2 n_lanes / peak, bytes / bandwidth) + launch + (C / G) x seconds per group,
+               or longer: as long as the joules of operations and bytes take at the power limit
     joules   = 2 n_lanes x J/FLOP + bytes x J/B + static power x T(G)
 
 Without a cost per group joules per inference rise with G and joules per MAC fall, so neither has an optimum inside.
@@ -78,13 +79,18 @@ class GroupedKernel:
     Attributes:
         lanes: channels of a group the arithmetic takes at a time (1: any number without waste).
         group_overhead_s: seconds per group: loop, prologue, partial tiles.
-        power_cap_w: the board's mean power is held at or below it by taking longer; None: no limit is counted. A real
+        power_cap_w: the board's mean power is held at or below it by taking longer; None: the board's own limit. A real
             board also lowers its voltage, which this leaves out.
     """
 
     lanes: int = 1
     group_overhead_s: float = 0.0
     power_cap_w: float | None = None
+
+
+def power_limit_w(machine: Machine, power_cap_w: float | None) -> float:
+    """What the board may draw on average: its own limit, or a cap below that."""
+    return machine.tdp_w if power_cap_w is None else min(power_cap_w, machine.tdp_w)
 
 
 def refuse_starving(machine: Machine, power_cap_w: float | None) -> None:
@@ -133,7 +139,7 @@ def roofline_s(shape: GroupedShape, group_size: float, machine: Machine, compute
 
 
 def group_latency_s(shape: GroupedShape, group_size: float, machine: Machine, kernel: GroupedKernel) -> float:
-    """Seconds per iteration: roofline, one launch and the groups' own time, or longer where a power cap asks for it.
+    """Seconds per iteration: roofline, one launch and the groups' own time, or longer where the power limit decides.
 
     Raises:
         MachineError: the sheet has no peak for the data type.
@@ -161,9 +167,8 @@ def _latency_s(
 ) -> float:
     latency_s = roofline_s(shape, group_size, machine, computed) + machine.launch_s
     latency_s += shape.channels / group_size * kernel.group_overhead_s
-    if kernel.power_cap_w is None:
-        return latency_s
-    return max(latency_s, sum(_work_j(shape, group_size, computed, machine)) / (kernel.power_cap_w - machine.static_w))
+    spare_w = power_limit_w(machine, kernel.power_cap_w) - machine.static_w
+    return max(latency_s, sum(_work_j(shape, group_size, computed, machine)) / spare_w)
 
 
 def _energy_j(
@@ -214,14 +219,18 @@ def knee(shape: GroupedShape, machine: Machine, power_cap_w: float | None = None
     """The group size up to which arithmetic costs no time, for large batches: b rho / K^2.
 
     A power cap may end that earlier: where the FLOPs' joules use up what moving bytes at full bandwidth leaves of the
-    power. 0 where the bytes alone need it all.
+    power. 0 where the bytes alone need it all. Without one no limit is counted, not even the board's own: this
+    difference of two nearly equal powers is no better known than assumed joules per byte, and on most data sheets'
+    boards nothing.
 
     Raises:
         MachineError: the sheet has no peak for the data type.
     """
     flops_per_byte = peak_for(machine, shape.dtype) / machine.bandwidth_bytes_per_s
     if power_cap_w is not None:
-        spare_j = (power_cap_w - machine.static_w) / machine.bandwidth_bytes_per_s - machine.j_per_byte
+        spare_j = (
+            power_limit_w(machine, power_cap_w) - machine.static_w
+        ) / machine.bandwidth_bytes_per_s - machine.j_per_byte
         j_per_flop = machine.j_per_flop[rate_dtype(machine, shape.dtype)]
         flops_per_byte = min(flops_per_byte, max(spare_j, 0.0) / j_per_flop)
     return DTYPE_BYTES[shape.dtype] * flops_per_byte / shape.kernel_size**2

@@ -26,6 +26,10 @@ BETA_OVER_ALPHA = 2592.0
 restates the thesis and confirms nothing."""
 
 
+EARLIER = 0.95
+"""A power limit that leaves more than this of the knee is not worth a word."""
+
+
 @dataclass(frozen=True)
 class Optimum:
     """Where one model says the least lies.
@@ -177,7 +181,7 @@ def knee_model(
         shape: the layer.
         group_sizes: feasible ones, ascending.
         machine: where it runs.
-        power_cap_w: power limit; None: none is counted.
+        power_cap_w: power limit; None: none is counted, and a warning says where the board's own would end it.
 
     Raises:
         MachineError: the machine has no peak for the layer's data type.
@@ -193,6 +197,8 @@ def knee_model(
         warnings.append("at this size and batch weights keep the layer bound by memory at every group size")
     elif power_cap_w is None and at_batch > 1.1 * at:
         warnings.append(f"at this size and batch weights move the knee from {at:.3g} to {at_batch:.3g}")
+    if power_cap_w is None:
+        warnings += limit_warning(at, knee(shape, machine, machine.tdp_w), machine)
     continuous, reason = _inside(at, shape.channels)
     optimum = Optimum(
         name="knee",
@@ -203,6 +209,18 @@ def knee_model(
         warnings=tuple(warnings),
     )
     return KneeAnswer(optimum, at_batch, tuple(roofline_s(shape, G, machine) for G in group_sizes))
+
+
+def limit_warning(at: float, at_limit: float, machine: Machine) -> list[str]:
+    """Where the board's own power limit would end the knee by the sheet's joules, if it would: it is not counted."""
+    if at_limit > EARLIER * at:
+        return []
+    ends = f"end it at {at_limit:.3g}" if at_limit > 0 else "leave none"
+    known = "assumed to +-30 % at best" if machine.provenance == "data sheet" else "those that were measured or fitted"
+    return [
+        f"by the sheet's joules ({known}) the board's own limit of {machine.tdp_w:g} W would {ends}; "
+        f"it is not counted here, --power-cap {machine.tdp_w:g} counts it"
+    ]
 
 
 def _inside(optimum: float | None, channels: int) -> tuple[float | None, str]:

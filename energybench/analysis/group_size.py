@@ -100,7 +100,7 @@ def group_size_models(
         group_sizes: feasible ones; None: all divisors of ``channels``.
         beta_over_alpha: weight of inverse reuse over that of a MAC (thesis model).
         group_overhead_s: seconds per group (physical model); 0: none is known.
-        power_cap_w: power limit (physical model and knee); None: none is counted.
+        power_cap_w: power limit (physical model and knee); None: the board's own for joules, none for the knee.
 
     Raises:
         EnergyBenchError: a size is not positive, a group size does not divide the channels, or nothing is left of the

@@ -1,8 +1,8 @@
 """What does one grouped layer of a network take at a real group size: seconds, joules, and where is its knee?
 
-The formulas of ``group_energy``, for layers with a stride and for boards with a power cap. A cap bounds the mean power
-of the layer: T >= (operations + bytes) / (cap - static), at unchanged joules per operation; a real board also lowers
-its voltage, which this leaves out.
+The formulas of ``group_energy``, for layers with a stride. The power limit bounds the mean power of the layer:
+T >= (operations + bytes) / (limit - static), at unchanged joules per operation; a real board also lowers its voltage,
+which this leaves out.
 
 Source: ours.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from scipy.optimize import minimize_scalar
 
-from energybench.analysis.group_energy import quantised, refuse_starving, tensor_lanes
+from energybench.analysis.group_energy import power_limit_w, quantised, refuse_starving, tensor_lanes
 from energybench.analysis.network_shapes import NetworkLayer
 from energybench.errors import EnergyBenchError
 from energybench.machine import EnergySplit, Machine, need_energy, peak_for, rate_dtype
@@ -30,7 +30,7 @@ class Setting:
         batch: inferences of one iteration.
         dtype: data type of all tensors.
         group_overhead_s: seconds per group; 0: none is known.
-        power_cap_w: power limit; None: none is counted.
+        power_cap_w: power limit; None: the board's own, and none for the knee (``group_energy.knee`` says why).
 
     Raises:
         EnergyBenchError: the batch is below 1, or nothing is left of the power cap for work.
@@ -86,8 +86,8 @@ def layer_run(layer: NetworkLayer, group_size: float, setting: Setting, *, relax
     operations_j, bytes_j = 2 * macs * setting.j_per_flop, traffic * machine.j_per_byte
     latency_s = max(2 * macs / peak_for(machine, setting.dtype), traffic / machine.bandwidth_bytes_per_s)
     latency_s += machine.launch_s + layer.channels / group_size * setting.group_overhead_s
-    if setting.power_cap_w is not None:
-        latency_s = max(latency_s, (operations_j + bytes_j) / (setting.power_cap_w - machine.static_w))
+    spare_w = power_limit_w(machine, setting.power_cap_w) - machine.static_w
+    latency_s = max(latency_s, (operations_j + bytes_j) / spare_w)
     return LayerRun(latency_s, EnergySplit(operations_j, bytes_j, machine.static_w * latency_s), macs)
 
 
@@ -118,7 +118,7 @@ def layer_knee(layer: NetworkLayer, setting: Setting) -> float:
     knee = _crossing(layer, setting, 2 / peak_for(machine, setting.dtype), memory_s)
     if setting.power_cap_w is None:
         return knee
-    spare_j_per_byte = (setting.power_cap_w - machine.static_w) * memory_s - machine.j_per_byte
+    spare_j_per_byte = (power_limit_w(machine, setting.power_cap_w) - machine.static_w) * memory_s - machine.j_per_byte
     return min(knee, _crossing(layer, setting, 2 * setting.j_per_flop, max(spare_j_per_byte, 0.0)))
 
 

@@ -22,7 +22,7 @@ from energybench.analysis.allocation import (
     optimal_allocation,
 )
 from energybench.analysis.group_energy import GroupedShape, knee
-from energybench.analysis.group_models import BETA_OVER_ALPHA, Optimum
+from energybench.analysis.group_models import BETA_OVER_ALPHA, Optimum, limit_warning
 from energybench.analysis.grouped_layer_energy import Setting, layer_knee, layer_run, least_joules
 from energybench.analysis.network_shapes import GroupedNetwork, NetworkLayer
 from energybench.machine import EnergySplit, rate_dtype
@@ -282,6 +282,8 @@ def _knee(network: GroupedNetwork, setting: Setting) -> Optimum:
     native = rate_dtype(setting.machine, setting.dtype)
     if native != setting.dtype:
         warnings.append(f"{setting.machine.name} has no peak for {setting.dtype}: that of {native} is used")
+    if setting.power_cap_w is None:
+        warnings += limit_warning(at, knee(shape, setting.machine, setting.machine.tdp_w), setting.machine)
     return Optimum(
         name="knee",
         minimises="time per MAC: up to the knee more arithmetic costs no time, because memory is the bound",

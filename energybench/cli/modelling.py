@@ -23,7 +23,7 @@ def model() -> None:
 @click.option("--dtype", default="float32", show_default=True)
 @click.option("--machine", required=True, help="Machine sheet (energybench machines).")
 @click.option("--group-overhead", metavar="TIME", help="Time each group costs, e.g. 10ns; default: none is known.")
-@click.option("--power-cap", type=click.FloatRange(1), metavar="W", help="Power limit to count; default: none.")
+@click.option("--power-cap", type=click.FloatRange(1), metavar="W", help="Default: the board's own; none for the knee.")
 @click.option(
     "--figures", type=click.Path(path_type=Path, file_okay=False), help="Draw what moves the optimum into this folder."
 )
