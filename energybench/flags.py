@@ -49,7 +49,7 @@ FLAGS: dict[str, Flag] = {
         Flag(
             "repeated",
             "r",
-            "over a quarter of the windows drifted or saw the counter jump, and were measured again; repeat_shift says "
+            "over a quarter of the windows drifted or saw the counter jump, and were repeated; repeat_shift says "
             "what that changed",
             "warm up longer; check cooling and other load",
         ),
@@ -91,7 +91,7 @@ FLAGS: dict[str, Flag] = {
             "turn power smoothing off (an administrator can), or quote total joules",
         ),
         Flag("idle-unsettled", "i", "idle power did not come to rest", "dynamic joules are rough; use the total"),
-        Flag("idle-once", "i", "idle was measured only before, not after", "let the run finish"),
+        Flag("idle-once", "i", "idle was read only before, not after", "let the run finish"),
         Flag(
             "throttled",
             "T",

@@ -16,6 +16,7 @@ from fakenvml.inside import Fake
 from energybench.cli import main
 from energybench.clock import VirtualClock
 from energybench.devices import DeviceFacts
+from energybench.devices.open import open_device
 from energybench.devices.simulated import SimulatedDevice
 from energybench.doctor import Surroundings, diagnose, diagnosis_lines, examine
 from energybench.doctor.finding import Diagnosis
@@ -246,7 +247,7 @@ def test_a_simulated_board_is_fit_and_says_that_it_is_simulated() -> None:
     examination = examine(device.facts, lambda: meter, device.clock, sensor=calibrated, surroundings=Surroundings())
     diagnosis = diagnose(examination)
     assert diagnosis.can_measure_energy
-    assert diagnosis.of("simulation")[0].level == "note"
+    assert [(f.level, f.what) for f in diagnosis.of("simulation")] == [("note", open_device("sim:h200")[1][0])]
     assert diagnosis.of("calibration")[0].level == "ok"
     assert list(diagnosis_lines(diagnosis))[-1] == "fit to be measured"
 

@@ -17,6 +17,7 @@ import pytest
 from report_example import cut_short, example_summary, renamed
 
 from energybench.analysis.summary import Summary
+from energybench.report import captions
 from energybench.report.figures import save_figures
 from energybench.report.page import BYTES_AT_MOST, write_page
 from energybench.report.page_table import ROWS_AT_MOST
@@ -109,6 +110,23 @@ def test_a_simulated_run_says_so_in_the_banner_every_row_and_every_figure(page: 
     figures = re.findall(r"<figure.*?</figure>", page.html, re.DOTALL)
     assert len(figures) >= 5
     assert all("SIMULATED" in figure and "simulated</span>" in figure for figure in figures)
+
+
+@pytest.mark.parametrize("origin", ["simulated", "modelled"])
+def test_nothing_that_was_not_measured_is_called_measured(tmp_path: Path, origin: str) -> None:
+    summary = example_summary()
+    if origin == "modelled":
+        record = summary.run.record.model_copy(update={"modelled": {"work": {"latency_s": 1e-6}}})
+        summary = dataclasses.replace(summary, run=dataclasses.replace(summary.run, record=record))
+    html = page_of(summary, tmp_path, figures=True).html
+    said = re.sub(r"<style>.*?</style>|<script>.*?</script>|<summary>Machine sheet.*?</details>", "", html, flags=re.S)
+    said = said.partition('<section id="reproduce">')[0]  # where the dictionary of columns begins
+    called = re.findall(r"[^<>\n]{0,40}\bmeasured\b[^<>\n]{0,20}", said)
+    denied = [words for words in called if re.search(r"not measured|[Nn]othing was measured|No device was", words)]
+    assert called == denied
+    assert f"{origin} joules" in said
+    assert f"{origin} rate on the same axis" in captions.intensity(summary)
+    assert captions.energy_waterline(summary).endswith(f"The last bar is the {origin} energy.")
 
 
 def test_a_measured_run_is_not_marked(tmp_path: Path) -> None:
@@ -249,7 +267,7 @@ def test_failed_and_skipped_cases_are_named_with_their_reason(tmp_path: Path) ->
     )
     cases = pd.concat([failed, pd.DataFrame([skipped])], ignore_index=True)
     page = page_of(dataclasses.replace(summary, cases=cases), tmp_path, figures=True)
-    assert "2 cases without a measurement" in page.text
+    assert "2 cases without a result" in page.text
     assert "out of memory" in page.text
     assert "3 does not divide 256" in page.text
     assert NONE in page.text

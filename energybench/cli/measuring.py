@@ -60,7 +60,8 @@ def doctor(gpu: str | None, device: str | None) -> None:
         found = diagnose(examine(None, lambda: open_meter("nvml", clock=clock), clock, refused=error))
     else:
         for note in notes:
-            click.echo(note, err=True)
+            if note != opened.facts.simulation:  # a finding says it
+                click.echo(note, err=True)
         try:
             found = diagnose(examine(opened.facts, lambda: open_named_meter(opened), opened.clock))
         finally:

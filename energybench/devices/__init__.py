@@ -51,6 +51,11 @@ class DeviceFacts:
     simulated: bool = False
     details: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def simulation(self) -> str:
+        """What everybody is told who asks for a simulated device, by a run and by the doctor; empty for a real one."""
+        return f"simulated {self.name.partition(':')[2]}: nothing is measured" if self.simulated else ""
+
 
 class Prepared(Protocol):
     """A piece of work that is ready to loop: built, warm, captured or compiled.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from energybench.cost import OperatorCost
-from energybench.kernel_cost import dtype_name, kernel_cost
+from energybench.cost.kernels import dtype_name, kernel_cost
 
 LINE = 32
 """Stretches begin this many elements apart, or a multiple of it: whole cache lines of 128 bytes."""

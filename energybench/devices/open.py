@@ -65,7 +65,7 @@ def open_device(name: str | None, *, seed: int = 0, plugins: Sequence[str] = ())
         machine, _, unsteady = (which or DEFAULT_SIMULATION).partition(",")
         try:
             device = SimulatedDevice(machine or DEFAULT_SIMULATION, seed=seed, unsteady=unsteadiness(unsteady))
-            return device, (f"simulated {which or DEFAULT_SIMULATION}: nothing is measured",)
+            return device, (device.facts.simulation,)
         except MachineError as error:
             raise DeviceError(error.what, where=f"--device {name}", remedy=error.remedy) from error
     raise DeviceError(

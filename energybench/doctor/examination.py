@@ -60,6 +60,7 @@ class Examination:
     Attributes:
         device: name and title; empty where no device could be opened.
         refused: why it could not; None where it could.
+        simulation: what to know of a simulated device; empty for any other.
         number: what CUDA calls it: ``cuda:0``; empty where it is no CUDA device.
         uuid: the working device's, as CUDA tells it; None where it has none.
         pci_bus_id: the same.
@@ -75,6 +76,7 @@ class Examination:
 
     device: str = ""
     refused: DeviceError | None = None
+    simulation: str = ""
     number: str = ""
     uuid: str | None = None
     pci_bus_id: str | None = None
@@ -119,6 +121,7 @@ def examine(
     }
     if facts is not None:
         about |= {"device": f"{facts.title} ({facts.name})", "uuid": facts.uuid, "pci_bus_id": facts.pci_bus_id}
+        about["simulation"] = facts.simulation
         about["number"] = facts.name if facts.name.startswith("cuda:") else ""
     try:
         meter = opened()

@@ -22,8 +22,8 @@ def source_findings(examination: Examination) -> Iterator[Finding]:
     capabilities = examination.capabilities
     if capabilities is None:
         return
-    if examination.described.get("simulated"):
-        yield Finding("note", "simulation", "the device and its sensor are simulated: nothing is measured")
+    if examination.simulation:
+        yield Finding("note", "simulation", examination.simulation)
     if capabilities.energy_reason:
         what, _, remedy = capabilities.energy_reason.partition("; try ")
         yield Finding("fault", "energy", what, "no joule of this device can be printed", remedy)

@@ -73,7 +73,7 @@ def answer(
     outcomes = outcomes_of(rows, column, places, origin=origin)
     caveats = tuple(_caveats(outcomes, matched=matched, by_energy=by_energy, reason=energy_reason))
     if not outcomes:
-        text = "Nothing was compared: the run has no two variants measured at one point."
+        text = "Nothing was compared: the run has no two variants with numbers at one point."
         return Answer(text, (), "", "", caveats, quantity, matched, ())
     close = [o for o in outcomes if not o.apart] if matched else []
     told = close or outcomes

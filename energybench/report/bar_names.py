@@ -22,14 +22,14 @@ Drawn = tuple[BarShape, float, float]
 """A bar, its left edge and its width as drawn."""
 
 
-def operator_tip(shape: BarShape) -> str:
-    """What pointing at a bar says: its operator, what it could take and what it took."""
+def operator_tip(shape: BarShape, origin: str) -> str:
+    """What pointing at a bar says: its operator, what it could take and what it took (``origin`` says how known)."""
     bar = shape.bar
     parts = [f"attainable {quantity(bar.attainable_s, 's')}"]
     if bar.flops:
         parts.insert(0, f"arithmetic {quantity(bar.tau_s, 's')}")
     if bar.measured_s is not None:
-        parts.append(f"measured {quantity(bar.measured_s, 's')}")
+        parts.append(f"{origin} {quantity(bar.measured_s, 's')}")
         if bar.tau_s:
             parts.append(f"{digits(bar.measured_s / bar.tau_s)} times its arithmetic")
     return f"{short(bar.label) or bar.family}\n{', '.join(parts)}"

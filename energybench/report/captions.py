@@ -115,53 +115,55 @@ def energy_roofline() -> str:
     )
 
 
-def budget() -> str:
+def budget(summary: Summary) -> str:
     """For ``budget_figure``."""
+    origin = summary.run.origin
     return (
-        "Bars add up to the measured time and, on the right, to the measured joules. Attainable is every operator on "
+        f"Bars add up to the {origin} time and, on the right, to the {origin} joules. Attainable is every operator on "
         "its own roofline, one after another; kernels lose what they take beyond it. The blue line is the attainable "
         "time if batch norms, activations and residual additions were fused into the kernel before them. In joules, "
-        "static power is counted over the measured time; grey is what the machine sheet does not explain. Where the "
+        f"static power is counted over the {origin} time; grey is what the machine sheet does not explain. Where the "
         "black line stands inside the bar, the sheet's unit energies are too high."
     )
 
 
-def waterline(warnings: Mapping[str, Sequence[str]]) -> str:
+def waterline(summary: Summary, warnings: Mapping[str, Sequence[str]]) -> str:
     """For ``waterline_figure``; the efficiencies of each variant stand over its panel.
 
     Args:
+        summary: whose numbers they are.
         warnings: of the waterline of every variant.
     """
     said = [f"{plain(variant, 40)}: {plain(words, 240)}." for variant, found in warnings.items() for words in found]
     more = f" {len(said) - WARNINGS_AT_MOST} more warnings are in the CSV." if len(said) > WARNINGS_AT_MOST else ""
     return (
         "Areas are time. Width is arithmetic at peak, the waterline is at 1; what stands above it (paler) is lost to "
-        "memory, and up to the measured line (light grey) to the kernel; where that line lies above the panel it is "
-        "not drawn, and a bar that is itself taller says how tall. Operators below 1 % of the arithmetic stand "
-        "together by family. ETA is the attainable efficiency of the sequence, ETA_roof what one roofline on the "
+        f"memory, and up to the {summary.run.origin} line (light grey) to the kernel; where that line lies above the "
+        "panel it is not drawn, and a bar that is itself taller says how tall. Operators below 1 % of the arithmetic "
+        "stand together by family. ETA is the attainable efficiency of the sequence, ETA_roof what one roofline on the "
         "totals would promise (never less), ρ the machine balance, C the efficiency that was reached."
         + "".join(f" {words}" for words in said[:WARNINGS_AT_MOST])
         + more
     )
 
 
-def intensity() -> str:
+def intensity(summary: Summary) -> str:
     """For ``intensity_figure``."""
     return (
         "Width is the share of the arithmetic, height the operational intensity, on a log axis. A bar that does not "
         "reach the waterline, the machine balance ρ, is bound by memory (pale); the factor it falls short by is what "
-        "it loses. The black mark is the measured rate on the same axis, efficiency × ρ: at best it lies on the lower "
-        "of bar and waterline. Areas mean nothing here; those of the waterline in time are seconds."
+        f"it loses. The black mark is the {summary.run.origin} rate on the same axis, efficiency × ρ: at best it lies "
+        "on the lower of bar and waterline. Areas mean nothing here; those of the waterline in time are seconds."
     )
 
 
-def energy_waterline() -> str:
+def energy_waterline(summary: Summary) -> str:
     """For ``energy_waterline_figure``."""
     return (
         "Joules of operations, of bytes and of static power add, so each operator's bar begins where those before it "
         "end, and the staircase ends at what the machine sheet explains. Static power is paid over the operators' own "
         "times where they were timed, else over the attainable ones. Operators below 5 % of the joules stand together "
-        "by family. The last bar is what was measured."
+        f"by family. The last bar is the {summary.run.origin} energy."
     )
 
 

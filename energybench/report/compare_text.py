@@ -224,9 +224,8 @@ def _unmatched(unmatched: Sequence[Unmatched]) -> Iterator[Text]:
 
 def _model_parts(comparison: ModelComparison) -> Iterator[RenderableType]:
     yield Text.assemble((plain(comparison.run, 60), "bold"), f" on {plain(comparison.device, 60)}")
-    yield Text(
-        f"against the model: {plain(comparison.model, 80)}; errors are predicted over measured, - 1", style="dim"
-    )
+    truth = "simulated" if comparison.simulated else "measured"
+    yield Text(f"against the model: {plain(comparison.model, 80)}; errors are predicted over {truth}, - 1", style="dim")
     if comparison.simulated:
         yield Text("Simulated: the device that was predicted is itself a model; nothing was measured.", style="yellow")
     for place, group in groupby(comparison.rows, key=lambda row: row.place):

@@ -299,7 +299,8 @@ class _Planner:
     def _budget(self, network: str, where: str, part: pd.DataFrame, machine: Machine) -> _Planned:
         works = workflows(part, self.summary.operators, self.settings.stages)
         return _Planned(
-            _stem("budget", network, where), "budget", "Where the time goes, and the joules", captions.budget(),
+            _stem("budget", network, where), "budget", "Where the time goes, and the joules",
+            captions.budget(self.summary),
             lambda: budget_figure(
                 works, machine, self.palette, subtitle=self._subtitle(part), origin=self.summary.run.origin
             ),
@@ -311,20 +312,22 @@ class _Planner:
         about = {"subtitle": self._subtitle(part), "origin": self.summary.run.origin}
         warnings = {variant: line.warnings for variant, line in lines.items()}
         yield _Planned(
-            _stem("waterline", network, where), "waterline", "Waterline", captions.waterline(warnings),
+            _stem("waterline", network, where), "waterline", "Waterline",
+            captions.waterline(self.summary, warnings),
             lambda: waterline_figure(lines, self.palette, **about),
         )  # fmt: skip
         if all(len(line.bars) < SEQUENCE for line in lines.values()):
             return
         yield _Planned(
-            _stem("waterline-intensity", network, where), "waterline", "Waterline: intensities", captions.intensity(),
+            _stem("waterline-intensity", network, where), "waterline", "Waterline: intensities",
+            captions.intensity(self.summary),
             lambda: intensity_figure(lines, self.palette, **about),
         )  # fmt: skip
         if self.summary.has_energy and machine.has_energy:
             works = workflows(part, self.summary.operators, self.settings.stages)
             yield _Planned(
                 _stem("waterline-energy", network, where), "waterline", "Waterline: joules",
-                captions.energy_waterline(),
+                captions.energy_waterline(self.summary),
                 lambda: energy_waterline_figure(sequence_energies(works, machine), self.palette, **about),
             )  # fmt: skip
 

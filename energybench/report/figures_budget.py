@@ -1,4 +1,4 @@
-"""Where do the seconds and joules of every variant go? One stacked bar a variant, from arithmetic to measured.
+"""Where do the seconds and joules of every variant go? One stacked bar a variant, from arithmetic to the whole.
 
 Unlike a waterline it has room for networks of hundreds of operators, and for kernels that take a thousand times their
 arithmetic: lengths are seconds and joules, and variants share one scale.
@@ -62,7 +62,7 @@ def budget_figure(
         _joules(axes[1], joules, [palette.color(name) for name in names])
         rows_of_variants(axes[1], names, colors)
         axes[1].tick_params(labelleft=False)
-    legend_below(figure, _handles(times, both=both), most=4)
+    legend_below(figure, _handles(times, origin if both else ""), most=4)
     title(figure, "Where the time and the joules go" if both else "Where the time goes", subtitle=subtitle,
           origin=origin)  # fmt: skip
     return figure
@@ -139,7 +139,9 @@ def _factors(budget: TimeBudget) -> str:
     return f"{factors} = {digits(line.efficiency, 2)}"
 
 
-def _handles(times: Sequence[TimeBudget], *, both: bool) -> list[Patch | Line2D]:
+def _handles(times: Sequence[TimeBudget], joules: str) -> list[Patch | Line2D]:
+    """The legend; ``joules`` is how the joules beside the times are known, empty without any."""
+    both = bool(joules)
     handles: list[Patch | Line2D] = [
         Patch(facecolor=INK, alpha=0.75, label="arithmetic" + (" / operations" if both else " at peak")),
         Patch(facecolor=INK, alpha=0.75 * PALE, label="memory" + (" / bytes" if both else "")),
@@ -153,6 +155,6 @@ def _handles(times: Sequence[TimeBudget], *, both: bool) -> list[Patch | Line2D]
         handles.append(Patch(facecolor=PAPER, edgecolor=MUTED, label="between kernels"))
     if both:
         handles.append(Patch(facecolor=FOAM, label="static power"))
-        handles.append(Line2D([], [], color=INK, linewidth=1.2, label="measured joules"))
+        handles.append(Line2D([], [], color=INK, linewidth=1.2, label=f"{joules} joules"))
     handles.append(Line2D([], [], color=WATER, linewidth=2.0, label="attainable if fused"))
     return handles

@@ -1,4 +1,4 @@
-"""Where do the joules of a sequence of operators go? A staircase of stacked bars, and what was measured below it."""
+"""Where do the joules of a sequence of operators go? A staircase of stacked bars, and the whole below it."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ def energy_waterline_figure(
     reach_j = [max(line.energy.total_j, line.measured_j or 0.0) for _, line in shown]
     scale, same = scale_for(reach_j, "J"), max(reach_j) <= SAME_REACH * min(reach_j)
     for number, (ax, (name, line), mine_j) in enumerate(zip(axes, shown, reach_j, strict=False)):
-        _panel(ax, line, name, palette, scale)
+        _panel(ax, line, name, palette, scale, origin)
         ax.set_xlim(0, 1.03 * (max(reach_j) if same else mine_j) * scale.factor)
         if number >= len(shown) - across:
             ax.set_xlabel(f"joules of an iteration ({scale.unit})" + ("" if same else ", own reach"))
     for ax in axes[len(shown) :]:
         ax.remove()
-    legend_below(figure, _handles(), most=5)
+    legend_below(figure, _handles(origin), most=5)
     title(figure, "Energy waterline: operations, bytes, static power", subtitle=subtitle, origin=origin)
     return figure
 
 
-def _panel(ax: Axes, line: EnergyWaterline, name: str, palette: Palette, scale: Scale) -> None:
+def _panel(ax: Axes, line: EnergyWaterline, name: str, palette: Palette, scale: Scale, origin: str) -> None:
     names = [short(bar.label, 24) or bar.family for bar in line.bars]
     end = 0.0
     for row, bar in enumerate(line.bars):
@@ -74,7 +74,7 @@ def _panel(ax: Axes, line: EnergyWaterline, name: str, palette: Palette, scale: 
             end += width
     if line.measured_j is not None:
         ax.barh(len(names), line.measured_j * scale.factor, BAR, color=GRID, edgecolor=INK, linewidth=0.8)
-        names.append("measured")
+        names.append(origin)
     rows_of_variants(ax, names, [INK] * len(names), limit=26)
     ax.tick_params(axis="y", labelsize=7)
     ax.set_title(plain(name, 30), color=palette.text(name))
@@ -87,11 +87,11 @@ def _sums(line: EnergyWaterline) -> str:
     return f"model {100 * line.quality:.0f} % of {quantity(line.measured_j, 'J')}"
 
 
-def _handles() -> list[Patch]:
+def _handles(origin: str) -> list[Patch]:
     return [
         Patch(facecolor=INK, alpha=0.75, label="operations"),
         Patch(facecolor=INK, alpha=0.75 * PALE, label="bytes"),
         Patch(facecolor=FOAM, label="static power × time"),
         Patch(facecolor=APART, label="operators without MACs"),
-        Patch(facecolor=GRID, edgecolor=INK, label="measured"),
+        Patch(facecolor=GRID, edgecolor=INK, label=origin),
     ]

@@ -48,7 +48,7 @@ def intensity_figure(
     for number, (ax, (name, line)) in enumerate(zip(axes, shown, strict=False)):
         ax.set_xlim(0, 100)
         ax.set_ylim(low, high)
-        _panel(ax, line, name, palette)
+        _panel(ax, line, name, palette, origin)
         log_axis(ax, "", axis="y", ticks=4)
         ax.grid(visible=False, axis="x")
         if number % across == 0:
@@ -57,7 +57,7 @@ def intensity_figure(
             ax.set_xlabel("share of the arithmetic, in order of execution (%)")
     for ax in axes[len(shown) :]:
         ax.remove()
-    legend_below(figure, _handles(), most=4)
+    legend_below(figure, _handles(origin), most=4)
     title(figure, "Waterline: intensity against the machine balance", subtitle=subtitle, origin=origin)
     return figure
 
@@ -69,11 +69,11 @@ def _reach(lines: Sequence[Waterline]) -> tuple[float, float]:
     return max(min(heights) / 2, DEEPEST * min(s.level for s in shapes)), max(heights) * 1.6
 
 
-def _panel(ax: Axes, line: Waterline, name: str, palette: Palette) -> None:
+def _panel(ax: Axes, line: Waterline, name: str, palette: Palette, origin: str) -> None:
     low, high = ax.get_ylim()
     for shape in form_a(line):
         of_it = f"{digits(shape.height)} FLOP/byte of the {digits(shape.level)} at which memory stops being the bound"
-        tip = f"{operator_tip(shape)}\n{of_it}"
+        tip = f"{operator_tip(shape, origin)}\n{of_it}"
         left, width = 100 * shape.left, 100 * shape.width
         height = max(low, min(shape.height, high))
         ax.add_patch(
@@ -94,10 +94,10 @@ def _name(ax: Axes, shape: BarShape, left: float, width: float) -> None:
     name_inside(ax, shape.bar.label, left, width, low * (high / low) ** 0.03)
 
 
-def _handles() -> list[Patch | Line2D]:
+def _handles(origin: str) -> list[Patch | Line2D]:
     return [
         Patch(facecolor=INK, alpha=0.75, label="bound by arithmetic"),
         Patch(facecolor=INK, alpha=0.75 * PALE, label="under water: bound by memory"),
         Line2D([], [], color=WATER, linewidth=1.6, label="waterline: machine balance ρ"),
-        Line2D([], [], color=INK, linewidth=1.2, label="measured rate on the same axis (efficiency × ρ)"),
+        Line2D([], [], color=INK, linewidth=1.2, label=f"{origin} rate on the same axis (efficiency × ρ)"),
     ]

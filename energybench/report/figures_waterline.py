@@ -1,7 +1,7 @@
 """Where do the seconds of a sequence of operators go? Waterlines (form B): bars whose areas are time.
 
 Width is arithmetic time at peak, the level 1 is the waterline: what a bar shows above it is time lost to memory, and
-what the measurement adds on top is time lost in the kernel. All panels have one height and one unit; a bar that is
+what the operator took beyond that is time lost in the kernel. All panels have one height and one unit; a bar that is
 taller is cut, and says how tall it is.
 """
 
@@ -76,7 +76,7 @@ def waterline_figure(
     figure, axes = grid(down, across, height_in=1.25 + 1.95 * down)
     frame = frame_of([line for _, line in shown])
     for number, (ax, (name, line)) in enumerate(zip(axes, shown, strict=False)):
-        _panel(ax, line, name, palette, frame, number)
+        _panel(ax, line, name, palette, frame, number, origin)
         if number % across == 0:
             ax.set_ylabel("time / arithmetic time", size=8)
         if number >= len(shown) - across:
@@ -84,7 +84,7 @@ def waterline_figure(
     for ax in axes[len(shown) :]:
         ax.remove()
     limited = any(line.power_limited for line in lines.values())
-    legend_below(figure, _handles([line for _, line in shown], limited=limited), most=3)
+    legend_below(figure, _handles([line for _, line in shown], origin, limited=limited), most=3)
     title(figure, "Waterline: arithmetic, memory, kernel", subtitle=subtitle, origin=origin)
     return figure
 
@@ -108,7 +108,7 @@ def _calm_height(line: Waterline) -> float:
     return 1.0
 
 
-def _panel(ax: Axes, line: Waterline, name: str, palette: Palette, frame: Frame, number: int) -> None:
+def _panel(ax: Axes, line: Waterline, name: str, palette: Palette, frame: Frame, number: int, origin: str) -> None:
     scale, reach_s = frame.scale, frame.reach_s[number]
     ax.set_xlim(0, 1.01 * reach_s * scale.factor)
     ax.set_ylim(0, frame.top)
@@ -117,7 +117,7 @@ def _panel(ax: Axes, line: Waterline, name: str, palette: Palette, frame: Frame,
         apart = not shape.bar.flops
         left = (shape.left + (GAP * reach_s if apart and line.bars else 0.0)) * scale.factor
         width = shape.width * scale.factor
-        _bar(ax, shape, left, width, APART if apart else palette.color(name))
+        _bar(ax, shape, left, width, APART if apart else palette.color(name), origin)
         drawn.append((shape, left, width))
     ax.axhline(1, color=WATER, linewidth=1.6, zorder=5)
     ax.grid(visible=False)
@@ -126,11 +126,11 @@ def _panel(ax: Axes, line: Waterline, name: str, palette: Palette, frame: Frame,
     ax.set_title(plain(name, 30), color=palette.text(name), pad=25)
     measured_s = line.wall_s or line.measured_s
     if measured_s:
-        ax.set_title(f"measured {quantity(measured_s, 's')}", loc="right", color=MUTED, size=8, weight="normal", pad=25)
+        ax.set_title(f"{origin} {quantity(measured_s, 's')}", loc="right", color=MUTED, size=8, weight="normal", pad=25)
     ax.text(0.0, 1.03, "\n".join(efficiencies(line)), transform=ax.transAxes, va="bottom", size=7.5, color=MUTED)
 
 
-def _bar(ax: Axes, shape: BarShape, left: float, width: float, color: str) -> None:
+def _bar(ax: Axes, shape: BarShape, left: float, width: float, color: str, origin: str) -> None:
     """Arithmetic up to the waterline, memory above it, the kernel's own loss above both, as far as the panel goes."""
     top = ax.get_ylim()[1]
     attainable, measured = shape.bar.attainable_s / (shape.width or 1.0), shape.measured_height
@@ -145,7 +145,7 @@ def _bar(ax: Axes, shape: BarShape, left: float, width: float, color: str) -> No
         if height > 0:
             ax.add_patch(
                 Rectangle((left, bottom), width, height, facecolor=fill, alpha=alpha, edgecolor=PAPER,
-                          linewidth=0.0 if thin else 0.5, gid=mark("", operator_tip(shape)))
+                          linewidth=0.0 if thin else 0.5, gid=mark("", operator_tip(shape, origin)))
             )  # fmt: skip
     if measured is not None and measured <= top:
         ax.plot([left, left + width], [measured] * 2, color=INK, linewidth=1.2, zorder=4)
@@ -180,7 +180,7 @@ def efficiencies(line: Waterline) -> tuple[str, str]:
     return attainable, f"{head} × kernels {digits(line.quality, 2)} × busy {digits(line.busy, 2)}"
 
 
-def _handles(lines: Sequence[Waterline], *, limited: bool) -> list[Patch | Line2D]:
+def _handles(lines: Sequence[Waterline], origin: str, *, limited: bool) -> list[Patch | Line2D]:
     handles: list[Patch | Line2D] = [
         Patch(facecolor=INK, alpha=0.75, label="arithmetic at peak"),
         Patch(facecolor=INK, alpha=0.75 * PALE, label="lost to memory" + (" or the power limit" if limited else "")),
@@ -188,7 +188,7 @@ def _handles(lines: Sequence[Waterline], *, limited: bool) -> list[Patch | Line2
     if any(bar.measured_s is not None for line in lines for bar in line.bars):
         handles += [
             Patch(facecolor=GRID, edgecolor=MUTED, label="lost in the kernel"),
-            Line2D([], [], color=INK, linewidth=1.2, label="measured, where it is inside"),
+            Line2D([], [], color=INK, linewidth=1.2, label=f"{origin}, where it is inside"),
         ]
     if any(line.apart for line in lines):
         handles.append(Patch(facecolor=APART, label="operators without MACs: memory time"))

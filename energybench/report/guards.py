@@ -36,7 +36,7 @@ def _settling(summary: Summary) -> Iterator[str]:
             "(of 1 % precision), or its temperature by over a degree in ten."
         )
     else:
-        yield f"The board stood still after {seconds} of looping, and was measured from then on."
+        yield f"The board stood still after {seconds} of looping; what counts was taken after that."
 
 
 def _repeats(summary: Summary) -> Iterator[str]:
@@ -46,7 +46,7 @@ def _repeats(summary: Summary) -> Iterator[str]:
     most = summary.cases["repeat_shift"].abs().max()
     yield (
         f"{again} windows drifted from their first half to their second, or the energy counter jumped in them; they "
-        f"were measured again and count in nothing. Counting them, too, would change no mean by more than "
+        f"were repeated and count in nothing. Counting them, too, would change no mean by more than "
         f"{digits(100 * most, 2)} %."
     )
 

@@ -55,7 +55,7 @@ def method_words(summary: Summary) -> list[str]:
     )
     words.append(
         "Latency is the sustained one of the same windows, because it goes with the joules; single iterations are "
-        "measured in a pass of their own (latency_s, latency_p5_s, latency_p95_s in the CSV)."
+        "timed in a pass of their own (latency_s, latency_p5_s, latency_p95_s in the CSV)."
     )
     return [*words, *guard_words(summary)]
 
