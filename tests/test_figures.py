@@ -37,7 +37,7 @@ from energybench.report.figures_variants import variants_figure
 from energybench.report.figures_waterline import waterline_figure
 from energybench.report.quantities import quantity
 from energybench.report.results_csv import write_csv
-from energybench.report.style import HUES, NEUTRALS_DARK, PAPER, Palette, family_of, plain
+from energybench.report.style import HUES, MUTED, NEUTRALS_DARK, PAPER, Palette, family_of, plain
 
 PALETTE = Palette.of(VARIANTS)
 SVG = "{http://www.w3.org/2000/svg}"
@@ -193,6 +193,24 @@ def test_a_pair_that_cannot_be_told_apart_is_hollow() -> None:
     pairs = example_summary().pairs
     line = next(li for li in pair_figure(pairs, PALETTE).axes[0].get_lines() if li.get_marker() not in ("None", ""))
     assert line.get_markerfacecolor() == PAPER  # the same work on the formula device: ratio 1 within 1 %
+
+
+def test_pairs_apart_in_macs_stand_below_the_others_in_grey_and_the_title_does_not_call_them_matched() -> None:
+    pairs = example_summary(full=True).pairs
+    totals = pairs[(pairs["kind"] == "matched") & (pairs["scope"] == "total")]
+    near = totals[(totals["macs_ratio"] - 1).abs() <= 0.1]
+    assert 0 < len(near) < len(totals)
+    drawn = pair_figure(pairs, PALETTE)
+    (ax,) = drawn.axes
+    assert drawn.get_suptitle() == "Energy per inference of declared pairs, matched MACs first"
+    points = [line for line in ax.get_lines() if line.get_marker() not in ("None", "")]
+    grey = {float(p.get_ydata()[0]) for p in points if p.get_color() == MUTED}
+    assert len(grey) == len(totals) - len(near)
+    assert min(grey) > max({float(p.get_ydata()[0]) for p in points} - grey)
+    assert sum("to be read per MAC" in text for text in texts(drawn)) == 1
+    matched, apart = (pairs[pairs["macs_ratio"].isin(rows["macs_ratio"])] for rows in (near, totals.drop(near.index)))
+    assert pair_figure(matched, PALETTE).get_suptitle() == "Energy per inference at matched MACs"
+    assert pair_figure(apart, PALETTE).get_suptitle() == "Energy per inference of declared pairs, MACs apart"
 
 
 def test_the_gap_is_labelled_with_actual_over_ideal() -> None:

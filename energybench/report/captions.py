@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from energybench.analysis.summary import Summary
 from energybench.journal import RunRecord
+from energybench.report.answer import Answer
+from energybench.report.outcomes import against_what
 from energybench.report.style import plain
 
 WARNINGS_AT_MOST = 6
@@ -27,16 +29,18 @@ def device_words(record: RunRecord) -> Iterator[str]:
         yield f"meter {plain(record.meter['name'], 20)}" + (" (energy counter)" if "energy_j" in kinds else "")
 
 
-def pairs_title(summary: Summary) -> str:
+def pairs_title(said: Answer) -> str:
     """What the answer figure is called on the page."""
-    return "Energy at matched MACs" if summary.has_energy else "Latency at matched MACs"
+    return f"{said.quantity[0].upper()}{said.quantity[1:]} {against_what(said.outcomes, matched=said.matched)}"
 
 
-def pairs(summary: Summary) -> str:
+def pairs(summary: Summary, said: Answer) -> str:
     """For ``pair_figure``."""
+    apart = said.matched and any(outcome.apart for outcome in said.outcomes)
     return (
         "Each point is one variant's ratio to its partner, with the 95 % interval from mirrored pairs of windows; left "
         "of the line it needs less. Hollow points are the same within 1 %, or cannot be told apart."
+        + (" Grey ones are over 10 % apart in MACs, and answer per MAC only." if apart else "")
         + (" The sensor's gain cancels in a ratio." if summary.has_energy else no_energy(summary))
     )
 

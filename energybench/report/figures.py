@@ -23,6 +23,7 @@ from energybench.analysis.summary import Summary
 from energybench.errors import MachineError
 from energybench.machine import Machine
 from energybench.report import captions
+from energybench.report.answer import answer_of
 from energybench.report.figures_budget import budget_figure
 from energybench.report.figures_calibration import calibration_figure
 from energybench.report.figures_contributions import contribution_figure
@@ -207,11 +208,12 @@ class _Planner:
         return " · ".join(filter(None, (constant_label(part, self.settings.all), self.device)))
 
     def _pairs(self) -> _Planned:
+        said = answer_of(self.summary)
         return _Planned(
-            "pairs", "pairs", captions.pairs_title(self.summary), captions.pairs(self.summary),
+            "pairs", "pairs", captions.pairs_title(said), captions.pairs(self.summary, said),
             lambda: pair_figure(
                 self.summary.pairs, self.palette, places=places_of(self.cases, self.settings),
-                subtitle=self.device, origin=self.summary.run.origin,
+                subtitle=self._subtitle(self.cases), origin=self.summary.run.origin,
             ),
         )  # fmt: skip
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from energybench.report import quantities
-from energybench.report.outcomes import Outcome, outcomes_of, relevant_pairs
+from energybench.report.outcomes import Outcome, against_what, outcomes_of, relevant_pairs
 from energybench.report.panels import WIDTH_IN
 from energybench.report.style import FOAM, INK, MUTED, PAPER, Palette, plain, styled, title, whiskers
 from energybench.report.svg import mark
@@ -23,6 +23,7 @@ TICKS = (
     (0.85, 0.9, 0.95, 1, 1.05, 1.1, 1.15),
     (0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.4),
     (0.4, 0.5, 0.6, 0.8, 1, 1.25, 1.6, 2, 2.5),
+    (0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 4, 5),
     (0.1, 0.2, 0.5, 1, 2, 5, 10),
     (0.001, 0.01, 0.1, 1, 10, 100, 1000),
 )
@@ -30,6 +31,7 @@ TICKS = (
 ROW_IN = 0.27
 EMPTY_SIDE = 0.35
 """Share of the other side's reach that a side without any ratio keeps: 1 must not be mistaken for the edge."""
+DIVIDER = "over 10 % apart in MACs: to be read per MAC"
 PAIR_ROW_IN = 0.42
 """Of a row that is named by its pair, on two lines: where every pair has one outcome at the same place."""
 
@@ -45,6 +47,8 @@ def pair_figure(
 ) -> Figure:
     """Ratio of each declared pair (else of each variant to the baseline), with its 95 % interval.
 
+    Pairs whose MACs are apart stand below the others, in grey.
+
     Args:
         pairs: columns of ``columns.PAIRS``; energy ratios are drawn, latency ratios where there are no joules.
         palette: colours and markers by variant; default: those of the variants in ``pairs``.
@@ -59,25 +63,29 @@ def pair_figure(
     rows, matched = relevant_pairs(pairs)
     by_energy = bool(rows["energy_ratio"].notna().any())
     column = "energy_ratio" if by_energy else "latency_ratio"
-    outcomes = list(outcomes_of(rows, column, places, origin=origin))[:ROWS_AT_MOST]
-    if not outcomes:
+    found = outcomes_of(rows, column, places, origin=origin)
+    if not found:
         raise ValueError("no two variants were compared")
-    groups = _groups(outcomes)
+    outcomes = sorted(found, key=lambda o: matched and o.apart)[:ROWS_AT_MOST]
+    groups = _groups(outcomes, matched=matched)
+    divided = len({apart for (*_, apart), _ in groups}) == 2
     single = all(len(mine) == 1 for _, mine in groups) and len({o.place for o in outcomes}) == 1
-    lines = len(outcomes) + (0 if single else len(groups))
+    lines = len(outcomes) + (0 if single else len(groups)) + divided
     figure = Figure(figsize=(WIDTH_IN, 1.45 + (PAIR_ROW_IN if single else ROW_IN) * lines), layout="constrained")
     ax = figure.subplots()
     _ratio_axis(ax, outcomes)
     line = 0
     ticks: list[tuple[int, str]] = []
-    for (variant, against), mine in groups:
+    below = False
+    for (variant, against, apart), mine in groups:
+        if divided and apart and not below:
+            _divide(ax, line)
+            below, line = True, line + 1
         if not single:
-            _heading(ax, line, variant, against, mine, palette)
+            _heading(ax, line, variant, against, mine, MUTED if apart else palette.text(variant))
             line += 1
         for outcome in mine:
-            _draw(ax, line, outcome, palette)
-            if matched and not single:
-                _apart(ax, line, outcome)
+            _draw(ax, line, outcome, palette, grey=apart)
             name = f"{plain(variant, 26)}\nagainst {plain(against, 26)}, MACs × {outcome.macs_ratio:.3g}"
             ticks.append((line, name if single else outcome.place))
             line += 1
@@ -85,15 +93,16 @@ def pair_figure(
     ax.set_ylim(lines - 0.4, -0.9)
     what = "energy per inference" if by_energy else "latency"
     ax.set_xlabel(f"{what} over the partner's (dimensionless, log scale; 95 % interval)")
-    against_what = "at matched MACs" if matched else "against the baseline (MACs differ)"
-    title(figure, f"{what[0].upper()}{what[1:]} {against_what}", subtitle=subtitle, origin=origin)
+    heading = f"{what[0].upper()}{what[1:]} {against_what(outcomes, matched=matched)}"
+    title(figure, heading, subtitle=subtitle, origin=origin)
     return figure
 
 
-def _groups(outcomes: Sequence[Outcome]) -> list[tuple[tuple[str, str], list[Outcome]]]:
-    found: dict[tuple[str, str], list[Outcome]] = {}
+def _groups(outcomes: Sequence[Outcome], *, matched: bool) -> list[tuple[tuple[str, str, bool], list[Outcome]]]:
+    """The outcomes by pair, and by whether they are of a declared pair whose MACs are apart."""
+    found: dict[tuple[str, str, bool], list[Outcome]] = {}
     for outcome in outcomes:
-        found.setdefault((outcome.variant, outcome.against), []).append(outcome)
+        found.setdefault((outcome.variant, outcome.against, matched and outcome.apart), []).append(outcome)
     return list(found.items())
 
 
@@ -123,21 +132,22 @@ def _ratio_axis(ax: Axes, outcomes: Sequence[Outcome]) -> None:
     ax.text(1.012, 1.0, "ratio [95 % interval]", transform=ax.transAxes, size=8.5, color=MUTED, va="bottom")
 
 
-def _heading(ax: Axes, line: int, variant: str, against: str, outcomes: Sequence[Outcome], palette: Palette) -> None:
+def _heading(ax: Axes, line: int, variant: str, against: str, outcomes: Sequence[Outcome], color: str) -> None:
     low, high = min(o.macs_ratio for o in outcomes), max(o.macs_ratio for o in outcomes)
     macs = f"{low:.3g}" if high / low < 1.0005 else f"{low:.3g} to {high:.3g}"
     ax.annotate(
         f"{plain(variant, 24)} against {plain(against, 24)}",
         (0, line), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",
-        va="center", weight="bold", color=palette.text(variant),
+        va="center", weight="bold", color=color,
     )  # fmt: skip
     ax.text(1.012, line, f"MACs × {macs}", transform=ax.get_yaxis_transform(), va="center", size=8, color=MUTED)
 
 
-def _draw(ax: Axes, line: int, outcome: Outcome, palette: Palette) -> None:
-    color, told = palette.color(outcome.variant), outcome.verdict in ("less", "more")
+def _draw(ax: Axes, line: int, outcome: Outcome, palette: Palette, *, grey: bool) -> None:
+    color, told = MUTED if grey else palette.color(outcome.variant), outcome.verdict in ("less", "more")
     shown = quantities.ratio(outcome.ratio, outcome.low, outcome.high)
     tip = f"{outcome.variant} over {outcome.against}\n{outcome.place}\n{shown}, MACs × {outcome.macs_ratio:.3g}"
+    tip += f"\n{quantities.signed_percent(outcome.per_mac)} per MAC" if grey else ""
     if quantities.has_interval(outcome.low, outcome.high):
         whiskers(ax, outcome.ratio, line, low=outcome.low, high=outcome.high, color=color, gid=mark(outcome.row_id))
     ax.plot(
@@ -145,13 +155,15 @@ def _draw(ax: Axes, line: int, outcome: Outcome, palette: Palette) -> None:
         markerfacecolor=color if told else PAPER, zorder=4, gid=mark(outcome.row_id, tip),
     )  # fmt: skip
     ax.text(
-        1.012, line, shown, transform=ax.get_yaxis_transform(), va="center", size=8.5, color=INK if told else MUTED,
-        gid=mark(outcome.row_id),
+        1.012, line, shown, transform=ax.get_yaxis_transform(), va="center", size=8.5,
+        color=INK if told and not grey else MUTED, gid=mark(outcome.row_id),
     )  # fmt: skip
 
 
-def _apart(ax: Axes, line: int, outcome: Outcome) -> None:
-    """Say where MACs are so far apart that the ratio alone does not answer."""
-    if outcome.apart:
-        ax.text(0.995, line, f"MACs × {outcome.macs_ratio:.3g}", transform=ax.get_yaxis_transform(), ha="right",
-                va="center", size=7.5, color=MUTED)  # fmt: skip
+def _divide(ax: Axes, line: int) -> None:
+    """Say below a rule what all rows from here on are."""
+    ax.axhline(line - 0.5, color=MUTED, linewidth=0.8)
+    ax.annotate(
+        DIVIDER, (0, line), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",
+        va="center", size=8.5, color=MUTED,
+    )  # fmt: skip

@@ -73,6 +73,7 @@ def outcomes_of(
         places: short names of comparisons, for pairs of cases.
         origin: ``measured``, ``simulated`` or ``modelled``.
     """
+    rows = rows[rows[column].notna()]
     found = [
         Outcome(
             variant=plain(row["variant"]),
@@ -87,9 +88,23 @@ def outcomes_of(
             predicted=origin == "modelled",
         )
         for row, place in zip(rows.to_dict("records"), _places(rows, places or {}), strict=True)
-        if pd.notna(row[column])
     ]
     return tuple(found)
+
+
+def against_what(outcomes: Sequence[Outcome], *, matched: bool) -> str:
+    """What the variants stand against, for a title that claims no more than its rows hold.
+
+    Args:
+        outcomes: what is shown.
+        matched: whether they are declared pairs, from ``relevant_pairs``.
+    """
+    if not matched:
+        return "against the baseline (MACs differ)"
+    apart = [outcome.apart for outcome in outcomes]
+    if not any(apart):
+        return "at matched MACs"
+    return "of declared pairs, MACs apart" if all(apart) else "of declared pairs, matched MACs first"
 
 
 def _places(rows: pd.DataFrame, known: Mapping[str, str]) -> list[str]:
