@@ -44,7 +44,7 @@ from energybench.report.sequences import sequence_energies, sequence_waterlines
 from energybench.report.settings import Settings, places_of, settings_of
 from energybench.report.style import RC, Palette, plain
 from energybench.report.svg import linked
-from energybench.report.tables import tidy
+from energybench.report.tables import telling, tidy, totalled, whole_points
 
 __all__ = [
     "FigureFile",
@@ -169,6 +169,9 @@ class _Planner:
         self.summary = summary
         record = summary.run.record
         self.cases = summary.cases[summary.cases["variant"].notna() & summary.cases["loop_latency_s"].notna()]
+        rows = telling(summary)
+        self.results = rows[rows["variant"].notna()]
+        self.complete = record.complete
         self.palette = Palette.of([case.variant for case in record.cases])
         self.machine = summary.machine
         self.settings: Settings = settings_of(record)
@@ -179,7 +182,7 @@ class _Planner:
         """The answer first, then why."""
         yield self._pairs()
         yield self._variants()
-        for network, cases in self._networks() if self.settings.summed else ():
+        for network, cases in self._networks(totalled(self.summary)) if self.settings.summed else ():
             for where, part in self._of_network(cases):
                 yield self._contributions(network, where, part)
         if self.machine is not None:
@@ -192,20 +195,36 @@ class _Planner:
             yield from self._rooflines(self.machine)
             for network, cases in self._networks():
                 for where, part in self._of_network(cases, self.settings.panels):
-                    yield self._budget(network, where, part, self.machine)
-                    yield from self._waterlines(network, where, part, self.machine)
+                    summed = whole_points(part, complete=self.complete)
+                    yield self._budget(network, where, summed, self.machine)
+                    yield from self._waterlines(network, where, summed, self.machine)
         yield from self._power()
         yield from self._sensor()
 
-    def _networks(self) -> list[tuple[str, pd.DataFrame]]:
-        return spread_over(split(self.cases, self.settings.texts), NETWORKS_AT_MOST)
+    def _networks(self, cases: pd.DataFrame | None = None) -> list[tuple[str, pd.DataFrame]]:
+        return spread_over(split(self.cases if cases is None else cases, self.settings.texts), NETWORKS_AT_MOST)
 
     def _of_network(self, cases: pd.DataFrame, by: Sequence[str] | None = None) -> list[tuple[str, pd.DataFrame]]:
-        """The settings that are drawn, the last one first: large batches say more of a layer than launches do."""
-        return spread_over(split(cases, self.settings.others if by is None else by), SETTINGS_A_NETWORK)[::-1]
+        """The settings that are drawn, the last one first: large batches say more of a layer than launches do.
 
-    def _subtitle(self, part: pd.DataFrame) -> str:
-        return " · ".join(filter(None, (constant_label(part, self.settings.all), self.device)))
+        Of an unfinished run only those that have got furthest.
+        """
+        parts = split(cases, self.settings.others if by is None else by)
+        if not self.complete:
+            stages = [whole_points(part, complete=False)["comparison"].nunique() for _, part in parts]
+            parts = [part for part, done in zip(parts, stages, strict=True) if done == max(stages)]
+        return spread_over(parts, SETTINGS_A_NETWORK)[::-1]
+
+    def _subtitle(self, part: pd.DataFrame, so_far: str = "") -> str:
+        return " · ".join(filter(None, (constant_label(part, self.settings.all), so_far, self.device)))
+
+    def _sum_subtitle(self, part: pd.DataFrame) -> str:
+        """The same for a sum over the stages of ``part``; of an unfinished run it says how many they are."""
+        planned = self.summary.cases[self.summary.cases["variant"].notna()]
+        for name in self.settings.all:
+            planned = planned[planned[name] == part[name].iloc[0]] if name in planned else planned
+        done, of = part["comparison"].nunique(), planned["comparison"].nunique()
+        return self._subtitle(part, f"{done} of {of} stages so far" if not self.complete and done < of else "")
 
     def _pairs(self) -> _Planned:
         said = answer_of(self.summary)
@@ -218,12 +237,12 @@ class _Planner:
         )  # fmt: skip
 
     def _variants(self) -> _Planned:
-        results = self.summary.totals if len(self.summary.totals) else self.cases
+        fields = (*self.settings.texts, *self.settings.panels_of(self.results))
         return _Planned(
             "variants", "variants", "Every variant", captions.variants(self.summary),
             lambda: variants_figure(
-                results, self.palette, settings=self.settings.all,
-                subtitle=self._subtitle(results), origin=self.summary.run.origin,
+                self.results, self.palette, settings=fields,
+                subtitle=self._subtitle(self.results), origin=self.summary.run.origin,
             ),
         )  # fmt: skip
 
@@ -238,8 +257,7 @@ class _Planner:
         )  # fmt: skip
 
     def _gaps(self, machine: Machine) -> Iterator[_Planned]:
-        results = self.summary.totals if len(self.summary.totals) else self.cases
-        for network, rows in spread_over(split(results, self.settings.texts), NETWORKS_AT_MOST):
+        for network, rows in spread_over(split(self.results, self.settings.texts), NETWORKS_AT_MOST):
             yield self._latency_gap(network, rows)
             if self.summary.has_energy:
                 yield self._energy_gap(network, rows, machine)
@@ -248,7 +266,7 @@ class _Planner:
         return _Planned(
             _stem("gap-latency", network), "gap", "Efficiency gap: latency", captions.latency_gap(self.summary),
             lambda: latency_gap_figure(
-                rows, self.palette, settings=self.settings.panels, accuracy=self.accuracy,
+                rows, self.palette, settings=self.settings.panels_of(rows), accuracy=self.accuracy,
                 subtitle=self._subtitle(rows), origin=self.summary.run.origin,
             ),
         )  # fmt: skip
@@ -257,7 +275,7 @@ class _Planner:
         def draw() -> Figure:
             ideal = with_ideal_energy(rows, self.cases, self.summary.operators, machine, self.settings.all)
             return energy_gap_figure(
-                ideal, self.palette, settings=self.settings.panels, accuracy=self.accuracy,
+                ideal, self.palette, settings=self.settings.panels_of(rows), accuracy=self.accuracy,
                 subtitle=self._subtitle(rows), origin=self.summary.run.origin,
             )  # fmt: skip
 
@@ -304,14 +322,14 @@ class _Planner:
             _stem("budget", network, where), "budget", "Where the time goes, and the joules",
             captions.budget(self.summary),
             lambda: budget_figure(
-                works, machine, self.palette, subtitle=self._subtitle(part), origin=self.summary.run.origin
+                works, machine, self.palette, subtitle=self._sum_subtitle(part), origin=self.summary.run.origin
             ),
         )  # fmt: skip
 
     def _waterlines(self, network: str, where: str, part: pd.DataFrame, machine: Machine) -> Iterator[_Planned]:
         """In time; of sequences of several operators also their intensities and joules."""
         lines = sequence_waterlines(part, self.summary.operators, machine, stages=self.settings.stages)
-        about = {"subtitle": self._subtitle(part), "origin": self.summary.run.origin}
+        about = {"subtitle": self._sum_subtitle(part), "origin": self.summary.run.origin}
         warnings = {variant: line.warnings for variant, line in lines.items()}
         yield _Planned(
             _stem("waterline", network, where), "waterline", "Waterline",

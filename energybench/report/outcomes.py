@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -52,11 +53,15 @@ class Outcome:
 
 
 def relevant_pairs(pairs: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
-    """The rows the answer rests on, and whether they are matched: totals before cases, matched before baseline."""
+    """The rows the answer rests on, and whether they are matched: matched before baseline, totals before cases.
+
+    Rows with an interval come before those without: a run that was cut short has totals of a window or two.
+    """
+    ratios = ["energy_ratio", "latency_ratio"]
     for kind in ("matched", "baseline"):
-        for scope in ("total", "case"):
+        for known, scope in product(([f"{name}_low" for name in ratios], ratios), ("total", "case")):
             rows = pairs[(pairs["kind"] == kind) & (pairs["scope"] == scope)]
-            if rows[["energy_ratio", "latency_ratio"]].notna().any(axis=None):
+            if rows[known].notna().any(axis=None):
                 order = rows["network"].fillna("").map({name: i for i, name in enumerate(rows["network"].unique())})
                 return rows.loc[order.sort_values(kind="stable").index], kind == "matched"
     return pairs.iloc[:0], False

@@ -19,9 +19,13 @@ COLUMNS = ["time_s", "power_w", "kind", "own", "in_window", "window"]
 
 
 def most_telling_case(summary: Summary) -> CaseRecord | None:
-    """The case whose power is shown: a matched variant where there is one, with joules, of the last comparison."""
+    """The case whose power is shown: a matched variant where there is one, with joules, of the last comparison.
+
+    One with an interval before one that was interrupted after a window or two.
+    """
     known = summary.cases[summary.cases["energy_per_inference_j"].notna()]
-    measured = set(known["case"])
+    sure = known[known["energy_per_inference_low_j"].notna()]
+    measured = set((sure if len(sure) else known)["case"])
     candidates = [case for case in summary.run.record.cases if case.id in measured]
     paired = [case for case in candidates if case.pair]
     found = paired or candidates

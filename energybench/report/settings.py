@@ -38,6 +38,11 @@ class Settings:
         """The fields whose values are panels of one figure."""
         return self.others if self.summed else self.others + self.stages
 
+    def panels_of(self, rows: pd.DataFrame) -> tuple[str, ...]:
+        """The same for ``rows`` of results: cases that are not summed up yet are told apart by their stage, too."""
+        cases = self.summed and bool((rows["row"] == "case").any())
+        return self.stages + self.panels if cases else self.panels
+
 
 def settings_of(record: RunRecord) -> Settings:
     """The fields of ``record``'s cases, in the order of the suite."""
