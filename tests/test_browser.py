@@ -253,6 +253,28 @@ def test_on_paper_the_totals_are_printed_on_white_without_controls(browser: Any,
     assert page.locator("body").evaluate(LUMINANCE) > 700
 
 
+def test_on_paper_stands_what_was_run_and_no_line_that_only_opens(browser: Any, small: Path) -> None:
+    page = opened(browser, small)
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.get_by_text("analytic: group_size").is_visible(), "the suite"
+    assert page.get_by_text("data sheet; stas00").first.is_visible(), "where the machine sheet's numbers come from"
+    closed = page.locator("details:not([open])")
+    assert closed.count() > 0
+    assert not any(closed.nth(n).is_visible() for n in range(closed.count()))
+    assert page.locator("#table thead button").first.evaluate("e => getComputedStyle(e).display") == "contents"
+
+
+def test_on_a_phone_the_places_of_the_answer_stay_in_sight(browser: Any, large: Path) -> None:
+    page = opened(browser, large, viewport={"width": 375, "height": 800})
+    place = page.locator(".matrix tbody th").first
+    before = place.bounding_box()
+    assert before["width"] < 0.4 * 375
+    page.locator(".scroll:has(> .matrix)").evaluate("e => { e.scrollLeft = 200; }")
+    assert page.locator(".scroll:has(> .matrix)").evaluate("e => e.scrollLeft") > 0
+    assert place.bounding_box()["x"] == before["x"]
+
+
 def test_the_csv_can_be_saved(browser: Any, small: Path) -> None:
     page = opened(browser, small)
     with page.expect_download() as waiting:

@@ -207,16 +207,24 @@ def test_a_skipped_case_has_its_variant_and_place_and_is_not_ok(tmp_path: Path) 
     assert not any(cell.endswith(">ok") for cell in cells)
 
 
-def test_a_page_that_would_be_too_large_links_to_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_that_would_be_too_large_links_to_the_last_of_its_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     summary = example_summary(machine=False)
-    files = save_figures(summary, tmp_path / "figures")
+    first, second, *rest = save_figures(summary, tmp_path / "figures")
+    files = [first, dataclasses.replace(second, family=first.family), *rest]
     write_page(summary, files, tmp_path / "whole.html")
     monkeypatch.setattr("energybench.report.page.BYTES_AT_MOST", (tmp_path / "whole.html").stat().st_size - 1)
     write_page(summary, files, tmp_path / "report.html")
     page = Page((tmp_path / "report.html").read_text())
     links = [a["href"] for t, a in page.tags if a.get("href", "").startswith("figures/")]
-    assert links
+    assert links == [f"figures/{second.name}.svg"], (
+        "as many as have room are in the page, the first of a kind before others"
+    )
     assert all((tmp_path / link).exists() for link in links)
+    monkeypatch.setattr("energybench.report.page.BYTES_AT_MOST", 1)
+    write_page(summary, files, tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text().count("beside this page") == len(files)
 
 
 def test_hostile_names_are_inert_everywhere(tmp_path: Path) -> None:

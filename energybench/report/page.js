@@ -279,5 +279,5 @@
   at("frame").classList.add("paged");
   table.classList.remove("whole");
   choose();
-  addEventListener("beforeprint", () => document.querySelectorAll("#figures details").forEach((d) => { d.open = true; }));
+  addEventListener("beforeprint", () => document.querySelectorAll("details.printed").forEach((d) => { d.open = true; }));
 })();

@@ -72,12 +72,12 @@ def write_page(summary: Summary, figures: Sequence[FigureFile], path: Path) -> N
         figures: what ``save_figures`` returned; the page links to them relative to its own folder.
         path: where to.
     """
-    summary = tidy(summary)
-    first_of_family = {figure.name for figure in _first_of_each_family(figures)}
-    for inlined in ({figure.name for figure in figures}, first_of_family, set[str]()):
-        html = _inert(_render(summary, figures, path.parent, inlined))
-        if len(html.encode()) <= BYTES_AT_MOST:
-            break
+    summary, inside = tidy(summary), _by_importance(figures)
+    html = _inert(_render(summary, figures, path.parent, {figure.name for figure in inside}))
+    while inside and (excess := len(html.encode()) - BYTES_AT_MOST) > 0:
+        while inside and excess > 0:
+            excess -= inside.pop().svg.stat().st_size
+        html = _inert(_render(summary, figures, path.parent, {figure.name for figure in inside}))
     try:
         replace_file(path, html)
     except OSError as error:
@@ -150,8 +150,10 @@ def _together(text: str) -> str:
     )
 
 
-def _first_of_each_family(figures: Sequence[FigureFile]) -> list[FigureFile]:
-    return list({figure.family: figure for figure in reversed(figures)}.values())
+def _by_importance(figures: Sequence[FigureFile]) -> list[FigureFile]:
+    """The first of each family, then the others, as far as the page has room for them."""
+    first = {figure.family: figure.name for figure in reversed(figures)}
+    return sorted(figures, key=lambda figure: first[figure.family] != figure.name)
 
 
 def _inline(figure: FigureFile, folder: Path, names: dict[str, str], *, whole: bool) -> InlineFigure:
