@@ -208,6 +208,24 @@ def test_keys_walk_through_the_points_of_a_figure_and_enter_leads_to_the_row(bro
     assert not page.locator("#tip").is_visible()
 
 
+def test_what_keys_lead_to_stays_said_while_the_page_scrolls_and_its_words_stay_readable(
+    browser: Any, small: Path
+) -> None:
+    page = opened(browser, small, viewport={"width": 900, "height": 300})
+    page.locator("#pairs .scroll").focus()
+    page.evaluate("document.querySelector('#pairs .scroll').scrollIntoView({block: 'end'})")
+    page.keyboard.press("Home")
+    page.mouse.wheel(0, 20)
+    page.wait_for_timeout(200)
+    assert page.locator("#tip").is_visible()
+    words = page.locator("#pairs svg .hot text, #pairs svg text.hot")
+    assert words.count() > 0
+    assert words.first.evaluate("e => getComputedStyle(e).stroke") == "none"
+    page.mouse.wheel(0, 2000)
+    page.wait_for_timeout(200)
+    assert not page.locator("#tip").is_visible(), "it goes with its point"
+
+
 def test_a_click_on_a_point_leads_to_its_row(browser: Any, small: Path) -> None:
     page = opened(browser, small)
     point = page.locator("#figures svg [data-row^=case]:visible").last
@@ -233,6 +251,8 @@ def test_without_scripts_every_row_and_word_is_there_and_no_dead_control(browser
     assert page.locator(VISIBLE).count() == 540
     for dead in (".controls", "#pager", "#keys", "#tip"):
         assert not page.locator(dead).is_visible(), dead
+    mark = "e => getComputedStyle(e, '::after').content"
+    assert page.locator("#table thead button").first.evaluate(mark) == "none", "nothing says that it could be sorted"
     assert page.locator(".headline").is_visible()
     assert page.get_by_text("Download results.csv").is_visible()
 

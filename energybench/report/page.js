@@ -185,7 +185,13 @@
     const told = new Map(found.map((point) => [`${point.dataset.row} ${point.dataset.tip}`, point]).reverse());
     return Array.from(told.values()).reverse().filter((point) => point.dataset.tip || byRow.has(point.dataset.row));
   };
+  let walking = null; // the point that keys have led to: its tip goes with it when the page scrolls
+  const beside = (stop) => {
+    const box = stop.getBoundingClientRect();
+    show(box.bottom < 0 || box.top > innerHeight ? [] : [stop], box.right, box.bottom);
+  };
   const point = (event) => {
+    walking = null;
     const found = under(event.clientX, event.clientY);
     const row = event.target.closest && event.target.closest("tr[data-row]");
     light(found.length ? found[0].dataset.row || null : row ? row.dataset.row : focused());
@@ -193,7 +199,7 @@
   };
   document.addEventListener("pointermove", point);
   document.addEventListener("pointerdown", point);
-  addEventListener("scroll", () => { tip.hidden = true; }, { passive: true });
+  addEventListener("scroll", () => { if (walking) beside(walking); else tip.hidden = true; }, { passive: true, capture: true });
   document.addEventListener("click", (event) => {
     const [found] = under(event.clientX, event.clientY);
     const row = found && byRow.get(found.dataset.row);
@@ -208,17 +214,21 @@
       const step = { ArrowRight: 1, ArrowLeft: -1, Home: -stops.length, End: stops.length }[event.key];
       const row = stop >= 0 && byRow.get(stops[stop].dataset.row);
       if (event.key === "Enter" && row && !row.hidden) reveal(row);
-      if (event.key === "Escape") tip.hidden = true;
+      if (event.key === "Escape") {
+        walking = null;
+        tip.hidden = true;
+      }
       if (!stops.length || step === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
       event.preventDefault();
       stop = Math.min(Math.max(0, stop + step), stops.length - 1);
       stops[stop].scrollIntoView({ block: "nearest", inline: "nearest" });
-      const box = stops[stop].getBoundingClientRect();
+      walking = stops[stop];
       light(stops[stop].dataset.row || null);
       for (const other of stops) other.classList.toggle("here", other === stops[stop]);
-      show([stops[stop]], box.right, box.bottom);
+      beside(walking);
     });
     frame.addEventListener("focusout", () => {
+      walking = null;
       tip.hidden = true;
       if (stop >= 0) stops[stop].classList.remove("here");
       if (stop >= 0) light(focused());
