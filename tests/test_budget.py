@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from energybench.analysis.budget import energy_budget, time_budget
 from energybench.cost import OperatorCost
 from energybench.machine import load_machine
-from energybench.report.figures_budget import budget_figure
+from energybench.report.figures.budget import budget_figure
 from energybench.report.operators import Workflow
 from energybench.report.style import Palette
 

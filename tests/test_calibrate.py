@@ -26,7 +26,7 @@ from energybench.errors import MeterError
 from energybench.meters import NoMeter, open_meter
 from energybench.meters.simulated import SimulatedMeter
 from energybench.planner import plan_measurement
-from energybench.report.figures_calibration import calibration_figure
+from energybench.report.figures.calibration import calibration_figure
 from energybench.sensor import PROFILES, SensorProfile, Stream
 from energybench.suite import Method
 

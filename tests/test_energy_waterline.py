@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from energybench.analysis.energy_waterline import condensed, energy_waterline
 from energybench.cost import OperatorCost
 from energybench.machine import EnergySplit, load_machine
-from energybench.report.figures_energy_waterline import energy_waterline_figure
+from energybench.report.figures.energy_waterline import energy_waterline_figure
 from energybench.report.style import Palette
 
 MACHINE = replace(

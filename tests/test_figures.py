@@ -23,18 +23,17 @@ from report_example import BASELINE, MACHINE, VARIANTS, example_summary, power_t
 from energybench.analysis.waterline import waterline
 from energybench.cost import OperatorCost
 from energybench.machine import Machine
-from energybench.report import captions
-from energybench.report.captions import absences
-from energybench.report.figures import FigureFile, save_figures, svg_text
-from energybench.report.figures_contributions import contribution_figure
-from energybench.report.figures_gap import energy_gap_figure, latency_gap_figure, with_ideal_energy
-from energybench.report.figures_group_size import group_size_figure
-from energybench.report.figures_intensity import intensity_figure
-from energybench.report.figures_pairs import pair_figure
-from energybench.report.figures_power import power_figure, thinned
-from energybench.report.figures_roofline import energy_roofline_figure, roofline_figure
-from energybench.report.figures_variants import variants_figure
-from energybench.report.figures_waterline import waterline_figure
+from energybench.report.figures import FigureFile, captions, save_figures, svg_text
+from energybench.report.figures.captions import absences
+from energybench.report.figures.contributions import contribution_figure
+from energybench.report.figures.gap import energy_gap_figure, latency_gap_figure, with_ideal_energy
+from energybench.report.figures.group_size import group_size_figure
+from energybench.report.figures.intensity import intensity_figure
+from energybench.report.figures.pairs import pair_figure
+from energybench.report.figures.power import power_figure, thinned
+from energybench.report.figures.roofline import energy_roofline_figure, roofline_figure
+from energybench.report.figures.variants import variants_figure
+from energybench.report.figures.waterline import waterline_figure
 from energybench.report.quantities import quantity
 from energybench.report.results_csv import write_csv
 from energybench.report.style import HUES, MUTED, NEUTRALS_DARK, PAPER, Palette, family_of, plain

@@ -19,8 +19,8 @@ from energybench.analysis.network_shapes import NetworkLayer, grouped_network
 from energybench.analysis.statistics import Interval
 from energybench.machine import load_machine, machine_table
 from energybench.report.figures import svg_text
-from energybench.report.figures_knee import knee_map_figure, sensitivity_figure
-from energybench.report.figures_network_group_size import measured_network_figure, network_group_size_figure
+from energybench.report.figures.knee import knee_map_figure, sensitivity_figure
+from energybench.report.figures.network_group_size import measured_network_figure, network_group_size_figure
 from energybench.report.style import Palette
 
 P100 = load_machine("p100-pcie")

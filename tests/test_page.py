@@ -17,8 +17,7 @@ import pytest
 from report_example import cut_short, example_summary, renamed
 
 from energybench.analysis.summary import Summary
-from energybench.report import captions
-from energybench.report.figures import save_figures
+from energybench.report.figures import captions, save_figures
 from energybench.report.page import BYTES_AT_MOST, write_page
 from energybench.report.page_table import ROWS_AT_MOST
 from energybench.report.quantities import NONE

@@ -5,7 +5,7 @@ from quiet import SMALL, measured, summary_of
 
 from energybench.analysis.summary import summarize
 from energybench.journal import load
-from energybench.report.figures import pairs_at
+from energybench.report.figures.choice import pairs_at
 from energybench.report.settings import settings_of
 from energybench.report.terminal import render_summary
 

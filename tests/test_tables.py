@@ -12,7 +12,7 @@ from energybench.analysis.summary import Summary, summarize
 from energybench.journal import load
 from energybench.report.answer import answer_of
 from energybench.report.figures import save_figures
-from energybench.report.power_trace import most_telling_case
+from energybench.report.figures.power_trace import most_telling_case
 from energybench.report.tables import telling, whole_points
 
 

@@ -11,7 +11,7 @@ from energybench.analysis.waterline import waterline
 from energybench.analysis.waterline_shapes import condensed, form_a, form_b
 from energybench.cost import OperatorCost, conv2d_cost
 from energybench.machine import load_machine
-from energybench.report.sequences import recurring
+from energybench.report.figures.sequences import recurring
 
 MACHINE = replace(
     load_machine("p100-pcie"),

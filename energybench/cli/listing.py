@@ -122,7 +122,7 @@ def network_lines(
     answer = network_group_size(grouped_network(network), setting)
     yield from network_group_size_lines(answer)
     if figures is not None:
-        from energybench.report.group_size_figures import network_figures
+        from energybench.report.figures.models import network_figures
 
         yield from _drawn(network_figures(answer, figures))
 
@@ -142,7 +142,7 @@ def layer_figure_lines(
     """Draw the knees of all machines and what moves a layer's optimum; where the figures are."""
     from energybench.analysis.grouped_layer_energy import Setting
     from energybench.analysis.network_shapes import NetworkLayer
-    from energybench.report.group_size_figures import layer_figures
+    from energybench.report.figures.models import layer_figures
 
     setting = Setting(load_machine(machine), batch, dtype, _overhead_s(group_overhead), power_cap_w)
     yield from _drawn(layer_figures(NetworkLayer(channels, size, kernel_size=kernel), setting, figures))

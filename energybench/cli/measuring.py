@@ -31,7 +31,7 @@ def calibrate(gpu: str | None, device: str | None, meter: str | None, quick: boo
     click.echo("\n".join(calibration_lines(found.report, found.profile)))
     if figure is not None:
         from energybench.analysis.calibration_curves import calibration_curves
-        from energybench.report.figures_calibration import calibration_figure
+        from energybench.report.figures.calibration import calibration_figure
 
         curves = calibration_curves(found.recording, found.found)
         calibration_figure(curves, origin="simulated" if station.device.facts.simulated else "measured").savefig(figure)

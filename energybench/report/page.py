@@ -20,11 +20,11 @@ from energybench import columns
 from energybench.analysis.summary import Summary
 from energybench.flags import FLAGS, Flag
 from energybench.journal import RunRecord, disk_error, replace_file
-from energybench.report import captions, quantities, strips, svg
+from energybench.report import quantities, strips, svg
 from energybench.report.answer import Answer, answer_of
 from energybench.report.efficiency_text import beaten_lines, efficiency_lines
 from energybench.report.environment import environment, kinds_in_words
-from energybench.report.figures import FigureFile
+from energybench.report.figures import FigureFile, captions
 from energybench.report.method import budget, method_words
 from energybench.report.next_step import EXPORTS, without
 from energybench.report.outcomes import Outcome

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from energybench.report import quantities
+from energybench.report.figures.panels import WIDTH_IN
 from energybench.report.outcomes import Outcome, against_what, outcomes_of, relevant_pairs
-from energybench.report.panels import WIDTH_IN
 from energybench.report.style import FOAM, INK, MUTED, PAPER, Palette, plain, styled, title, whiskers
 from energybench.report.svg import mark
 

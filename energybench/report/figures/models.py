@@ -10,9 +10,9 @@ from energybench.analysis.network_group_size import NetworkAnswer
 from energybench.analysis.network_shapes import NetworkLayer
 from energybench.errors import EnergyBenchError
 from energybench.machine import machine_table
-from energybench.report.figures import save_figure
-from energybench.report.figures_knee import knee_map_figure, sensitivity_figure
-from energybench.report.figures_network_group_size import network_group_size_figure
+from energybench.report.figures.files import save_figure
+from energybench.report.figures.knee import knee_map_figure, sensitivity_figure
+from energybench.report.figures.network_group_size import network_group_size_figure
 
 
 def layer_figures(layer: NetworkLayer, setting: Setting, folder: Path) -> list[Path]:

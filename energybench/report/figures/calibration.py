@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from energybench.analysis.beat import PART, UNCLEAR
 from energybench.analysis.calibration_curves import BeatCurve, CalibrationCurves, Folded
-from energybench.report.panels import WIDTH_IN
+from energybench.report.figures.panels import WIDTH_IN
 from energybench.report.style import FOAM, INK, MUTED, WARN, WATER, styled, title
 
 _NAMES = {

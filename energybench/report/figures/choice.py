@@ -1,20 +1,11 @@
-"""Which figures does a run deserve, and where do they go? Every figure of a run, saved as SVG and PNG.
-
-The drawing functions take data frames and return a ``matplotlib.figure.Figure``; they are named here for notebooks,
-where ``variants_figure(pandas.read_csv("results.csv"))`` is the shortest way to one. Here is decided which of a run's
-settings are drawn, and what stands below each figure.
-"""
+"""Which figures does a run deserve, of which of its settings, and what stands below each?"""
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -22,78 +13,34 @@ from energybench.analysis.calibration_curves import curves_from_dict
 from energybench.analysis.summary import Summary
 from energybench.errors import MachineError
 from energybench.machine import Machine
-from energybench.report import captions
 from energybench.report.answer import answer_of
-from energybench.report.figures_budget import budget_figure
-from energybench.report.figures_calibration import calibration_figure
-from energybench.report.figures_contributions import contribution_figure
-from energybench.report.figures_energy_waterline import energy_waterline_figure
-from energybench.report.figures_gap import energy_gap_figure, latency_gap_figure, with_ideal_energy
-from energybench.report.figures_group_size import group_size_figure
-from energybench.report.figures_intensity import intensity_figure
-from energybench.report.figures_network_group_size import measured_network_figure
-from energybench.report.figures_pairs import pair_figure
-from energybench.report.figures_power import power_figure
-from energybench.report.figures_roofline import energy_roofline_figure, roofline_figure
-from energybench.report.figures_variants import variants_figure
-from energybench.report.figures_waterline import waterline_figure
+from energybench.report.figures import captions
+from energybench.report.figures.budget import budget_figure
+from energybench.report.figures.calibration import calibration_figure
+from energybench.report.figures.contributions import contribution_figure
+from energybench.report.figures.energy_waterline import energy_waterline_figure
+from energybench.report.figures.files import FigureFile, save_figure
+from energybench.report.figures.gap import energy_gap_figure, latency_gap_figure, with_ideal_energy
+from energybench.report.figures.group_size import group_size_figure
+from energybench.report.figures.intensity import intensity_figure
+from energybench.report.figures.network_group_size import measured_network_figure
+from energybench.report.figures.pairs import pair_figure
+from energybench.report.figures.panels import constant_label, split, spread_over
+from energybench.report.figures.power import power_figure
+from energybench.report.figures.power_trace import most_telling_case, power_trace
+from energybench.report.figures.roofline import energy_roofline_figure, roofline_figure
+from energybench.report.figures.sequences import sequence_energies, sequence_waterlines
+from energybench.report.figures.variants import variants_figure
+from energybench.report.figures.waterline import waterline_figure
 from energybench.report.operators import workflows
-from energybench.report.panels import constant_label, split, spread_over
-from energybench.report.power_trace import most_telling_case, power_trace
-from energybench.report.sequences import sequence_energies, sequence_waterlines
 from energybench.report.settings import Settings, places_of, settings_of
-from energybench.report.style import RC, Palette, plain
-from energybench.report.svg import linked
+from energybench.report.style import Palette, plain
 from energybench.report.tables import telling, tidy, totalled, whole_points
-
-__all__ = [
-    "FigureFile",
-    "Palette",
-    "contribution_figure",
-    "energy_gap_figure",
-    "energy_roofline_figure",
-    "energy_waterline_figure",
-    "group_size_figure",
-    "intensity_figure",
-    "latency_gap_figure",
-    "pair_figure",
-    "power_figure",
-    "roofline_figure",
-    "save_figure",
-    "save_figures",
-    "sequence_energies",
-    "sequence_waterlines",
-    "svg_text",
-    "variants_figure",
-    "waterline_figure",
-]
 
 SETTINGS_A_NETWORK = 2
 NETWORKS_AT_MOST = 4
 SEQUENCE = 2
 """Operators with multiply-accumulates that make a sequence."""
-
-
-@dataclass(frozen=True)
-class FigureFile:
-    """One figure on disk.
-
-    Attributes:
-        name: file stem, and anchor on the page.
-        family: ``pairs``, ``variants``, ``gap``, ``roofline``, ``budget``, ``waterline``, ``group size``, ``power`` or
-            ``sensor``.
-        title: what it shows, in a few words.
-        caption: how to read it, in sentences.
-        svg: path of the SVG, text as text.
-        png: path of the PNG.
-    """
-
-    name: str
-    family: str
-    title: str
-    caption: str
-    svg: Path
-    png: Path
 
 
 @dataclass(frozen=True)
@@ -123,43 +70,9 @@ def save_figures(summary: Summary, folder: Path) -> list[FigureFile]:
     return saved
 
 
-def svg_text(figure: Figure, salt: str) -> str:
-    """``figure`` as an SVG document: text as text, marks as links and tips, the same bytes for the same figure."""
-    text = io.StringIO()
-    with _quiet(), mpl.rc_context({**RC, "svg.hashsalt": salt}):
-        _lay_out(figure)
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    return linked(text.getvalue())
-
-
-def save_figure(figure: Figure, stem: Path) -> tuple[Path, Path]:
-    """Write ``figure`` as ``stem``.svg and ``stem``.png; returns their paths."""
-    svg, png = stem.with_suffix(".svg"), stem.with_suffix(".png")
-    svg.write_text(svg_text(figure, stem.name), encoding="utf-8")
-    with _quiet(), mpl.rc_context(RC):
-        figure.savefig(png, format="png", metadata={"Software": None})
-    return svg, png
-
-
-def _lay_out(figure: Figure) -> None:
-    """Place the axes once, for every file: ``savefig`` would draw the figure unseen before each to do it."""
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.execute(figure)
-        figure.set_layout_engine(None)
-
-
 def _save(planned: _Planned, figure: Figure, folder: Path) -> FigureFile:
     svg, png = save_figure(figure, folder / planned.name)
     return FigureFile(planned.name, planned.family, planned.title, planned.caption, svg, png)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """A name in a script the font lacks is boxes in the PNG and whole in the SVG: no news for the user."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
-        yield
 
 
 class _Planner:

@@ -15,8 +15,8 @@ from matplotlib.patches import Patch
 
 from energybench.analysis.budget import EnergyBudget, TimeBudget, energy_budget, time_budget
 from energybench.machine import Machine
+from energybench.report.figures.panels import grid, legend_below, rows_of_variants
 from energybench.report.operators import Workflow
-from energybench.report.panels import grid, legend_below, rows_of_variants
 from energybench.report.quantities import Scale, digits, quantity, scale_for
 from energybench.report.style import APART, FOAM, GRID, INK, MUTED, PAPER, WATER, Palette, styled, title
 from energybench.report.svg import mark

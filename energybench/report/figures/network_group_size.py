@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from energybench.analysis.group_models import Optimum
 from energybench.analysis.measured_group_size import NetworkOptimum
 from energybench.analysis.network_group_size import Allocation, NetworkAnswer
-from energybench.report.panels import grid, label, legend_below, log_axis, wrapped
+from energybench.report.figures.panels import grid, label, legend_below, log_axis, wrapped
 from energybench.report.quantities import Scale, estimate, quantity, ratio, scale_for
 from energybench.report.style import (
     APART,

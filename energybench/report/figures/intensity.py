@@ -12,9 +12,9 @@ from matplotlib.patches import Patch, Rectangle
 
 from energybench.analysis.waterline import Waterline
 from energybench.analysis.waterline_shapes import BarShape, condensed, form_a
-from energybench.report.bar_names import name_inside, operator_tip
-from energybench.report.figures_waterline import PALE, PANELS_AT_MOST, WIDE_AT_MOST, efficiencies
-from energybench.report.panels import grid, legend_below, log_axis
+from energybench.report.figures.bar_names import name_inside, operator_tip
+from energybench.report.figures.panels import grid, legend_below, log_axis
+from energybench.report.figures.waterline import PALE, PANELS_AT_MOST, WIDE_AT_MOST, efficiencies
 from energybench.report.quantities import digits
 from energybench.report.style import INK, MUTED, PAPER, WATER, Palette, plain, styled, title
 from energybench.report.svg import mark

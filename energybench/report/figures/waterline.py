@@ -19,8 +19,8 @@ from matplotlib.ticker import MaxNLocator
 
 from energybench.analysis.waterline import Waterline
 from energybench.analysis.waterline_shapes import BarShape, condensed, form_b
-from energybench.report.bar_names import name_bars, operator_tip
-from energybench.report.panels import grid, legend_below
+from energybench.report.figures.bar_names import name_bars, operator_tip
+from energybench.report.figures.panels import grid, legend_below
 from energybench.report.quantities import Scale, digits, quantity, scale_for
 from energybench.report.style import APART, GRID, INK, MUTED, PAPER, WATER, Palette, plain, styled, title
 from energybench.report.svg import mark

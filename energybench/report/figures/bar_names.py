@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from energybench.analysis.waterline_shapes import BarShape
-from energybench.report.panels import label
+from energybench.report.figures.panels import label
 from energybench.report.quantities import digits, quantity
 from energybench.report.style import plain
 

@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from energybench.analysis.group_sensitivity import KneeCell, Moved
 from energybench.cost import DTYPE_BYTES
-from energybench.report.panels import grid, legend_below, rows_of_variants
+from energybench.report.figures.panels import grid, legend_below, rows_of_variants
 from energybench.report.style import GRID, INK, MUTED, PAPER, WATER, plain, styled, title
 
 AXES = {

@@ -22,9 +22,9 @@ from energybench.analysis.roofline import (
     time_roof,
 )
 from energybench.machine import Machine
-from energybench.report.panels import grid, label, legend_below, log_axis
+from energybench.report.figures.panels import grid, label, legend_below, log_axis
+from energybench.report.figures.roof_points import RoofPoint, case_points, operator_points, shared_work
 from energybench.report.quantities import digits, estimate, quantity
-from energybench.report.roof_points import RoofPoint, case_points, operator_points, shared_work
 from energybench.report.style import INK, MUTED, PAPER, WARN, Palette, plain, styled, title
 from energybench.report.svg import mark
 

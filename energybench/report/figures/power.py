@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from energybench.report.panels import WIDTH_IN, label, legend_below
-from energybench.report.power_trace import COUNTER
+from energybench.report.figures.panels import WIDTH_IN, label, legend_below
+from energybench.report.figures.power_trace import COUNTER
 from energybench.report.style import FOAM, INK, MUTED, Palette, plain, styled, title
 from energybench.report.svg import mark
 

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from energybench.analysis.energy_waterline import EnergyWaterline, condensed
-from energybench.report.bar_names import short
-from energybench.report.figures_waterline import PALE, PANELS_AT_MOST, SAME_REACH, WIDE_AT_MOST
-from energybench.report.panels import grid, legend_below, rows_of_variants
+from energybench.report.figures.bar_names import short
+from energybench.report.figures.panels import grid, legend_below, rows_of_variants
+from energybench.report.figures.waterline import PALE, PANELS_AT_MOST, SAME_REACH, WIDE_AT_MOST
 from energybench.report.quantities import Scale, quantity, scale_for
 from energybench.report.style import APART, FOAM, GRID, INK, MUTED, PAPER, Palette, plain, styled, title
 from energybench.report.svg import mark
