@@ -207,6 +207,20 @@ def test_beside_declared_pairs_the_least_of_all_is_told_too() -> None:
     assert said.least == "MACs aside, small needs the least energy per inference: 0.500 [0.496, 0.504] of base's."
 
 
+def test_totals_answer_before_cases_but_not_those_of_a_window_or_two() -> None:
+    case = pair(0.8, scope="case", comparison="a place")
+    short = {
+        f"{name}_ratio_{end}": value
+        for name in ("energy", "latency")
+        for end, value in (("low", 0), ("high", math.inf))
+    }
+    assert "10 % less" in answer(frame(pair(0.9), case)).headline
+    assert "20 % less" in answer(frame(pair(0.9, **short), case)).headline
+    same_work = pair(1.0, half=0.0, scope="case", comparison="a place")
+    predicted = answer(frame(pair(0.9, **short), same_work), origin="modelled")
+    assert "10 % less" in predicted.headline, "where nothing has an interval, a point is none either"
+
+
 def test_a_prediction_is_judged_by_its_value_and_called_one() -> None:
     said = answer(frame(pair(0.9, half=math.inf)), origin="modelled")
     assert said.headline == (

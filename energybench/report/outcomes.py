@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -57,14 +57,19 @@ def relevant_pairs(pairs: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
 
     Rows with an interval come before those without: a run that was cut short has totals of a window or two.
     """
-    ratios = ["energy_ratio", "latency_ratio"]
     for kind in ("matched", "baseline"):
-        for known, scope in product(([f"{name}_low" for name in ratios], ratios), ("total", "case")):
+        for scope, surely in (("total", True), ("case", True), ("total", False), ("case", False)):
             rows = pairs[(pairs["kind"] == kind) & (pairs["scope"] == scope)]
-            if rows[known].notna().any(axis=None):
+            if any(_known(rows, name, surely=surely) for name in ("energy_ratio", "latency_ratio")):
                 order = rows["network"].fillna("").map({name: i for i, name in enumerate(rows["network"].unique())})
                 return rows.loc[order.sort_values(kind="stable").index], kind == "matched"
     return pairs.iloc[:0], False
+
+
+def _known(rows: pd.DataFrame, name: str, *, surely: bool) -> bool:
+    """Whether any row has a ratio, ``surely`` with an interval; that of the same work against itself is a point."""
+    low, high = rows[f"{name}_low"].astype(float), rows[f"{name}_high"].astype(float)
+    return bool(((low < high) & (high < math.inf)).any() if surely else rows[name].notna().any())
 
 
 def outcomes_of(
