@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from quiet import SMALL, measured
 
 from energybench.cli import main
 from energybench.suite import parse_suite
@@ -64,6 +65,14 @@ def test_the_ten_minutes_show_what_is_typed_and_what_comes_out(tmp_path, monkeyp
     )
     order = [page.index(f'id="{part}"') for part in (*parts, "method", "environment", "reproduce")]
     assert order == sorted(order), "the story tells the page from top to bottom"
+
+
+@pytest.mark.parametrize(("device", "called"), [("sim:h200", "gconv-sim-h200-"), ("cpu", "gconv-cpu-")])
+def test_run_folders_are_called_what_the_readme_calls_them(tmp_path, device, called):
+    text = SMALL.replace("name: small", "name: gconv")
+    folder, _ = measured(tmp_path, text, device, quick=True, budget_s=2.0)
+    assert f"`{called}...`" in README
+    assert re.fullmatch(rf"{called}\d{{8}}T\d{{6}}Z", folder.name)
 
 
 def test_the_two_first_commands_are_targets_that_ci_runs():
