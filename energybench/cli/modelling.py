@@ -61,7 +61,9 @@ def group_size(
     metavar="NAME|FILE",
     help="What kernels reach of the peaks. Default: what `fit` wrote beside the sheet, else libraries.",
 )
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Run folder. Default: results/NAME.")
+@click.option(
+    "--output", type=click.Path(path_type=Path, file_okay=False), help="Run folder. Default: results/NAME-DEVICE-TIME."
+)
 @click.option("--plugin", "plugins", multiple=True, metavar="X", help="A .py file or module whose layers may be named.")
 def predict(suite: str, machine: str, efficiency: str | None, output: Path | None, plugins: tuple[str, ...]) -> None:
     """Predict a suite on a machine: latency and joules with their expected error, as a run folder."""
@@ -108,7 +110,9 @@ def show_machine(name: str) -> None:
 @click.option("--gpu", metavar="N|UUID", help="CUDA GPU by index or UUID.")
 @click.option("--device", metavar="D", help="cuda:0, cpu, or sim:MACHINE. Default: the first usable GPU.")
 @click.option("--meter", type=click.Choice(["nvml", "rapl", "sim", "none"]), help="Default: the device's own.")
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Run folder. Default: results/NAME.")
+@click.option(
+    "--output", type=click.Path(path_type=Path, file_okay=False), help="Run folder. Default: results/NAME-DEVICE-TIME."
+)
 @click.option("--quick", is_flag=True, help="Short windows: a look.")
 @click.option("--fresh", is_flag=True, help="Start anew instead of resuming.")
 def measure(gpu: str | None, device: str | None, **options: Any) -> None:

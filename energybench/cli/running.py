@@ -30,7 +30,9 @@ EXIT_INTERRUPTED = 130
 @click.option("--device", metavar="D", help="cuda:0, cpu, or sim:MACHINE. Default: the first usable GPU.")
 @click.option("--meter", type=click.Choice(["nvml", "rapl", "sim", "none"]), help="Default: the device's own.")
 @click.option("--machine", metavar="SHEET", help="Sheet to judge the run by (machines measure). Default: the device's.")
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Run folder. Default: results/NAME.")
+@click.option(
+    "--output", type=click.Path(path_type=Path, file_okay=False), help="Run folder. Default: results/NAME-DEVICE-TIME."
+)
 @click.option("--quick", is_flag=True, help="Few cases, short windows: a look, not for print.")
 @click.option("--precision", metavar="P", help="Wanted half-width of the 95 % interval, e.g. 1%.")
 @click.option("--budget", metavar="TIME", help="Stop after this time, e.g. 10min.")
