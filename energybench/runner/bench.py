@@ -30,6 +30,8 @@ EARLY_POLLS = 5
 """Dense polling begins this many intervals before the tick that is waited for."""
 TIMELY = 3
 """A tick is sharp when the polls around it are no further apart than this many polling intervals."""
+SHARP = 0.5
+"""Of the polling interval of a search: polls no further apart than this time a tick well enough, late or not."""
 PAUSE = 0.2
 """Of the polling interval: the driver is left alone for so long, however slow its calls and our launches are."""
 LOST_TICK = 3
@@ -143,16 +145,16 @@ def poll_window(bench: Bench, loop: Loop | None, readings: list[Reading], interi
     flags: list[str] = []
     poll_until(bench, loop, readings, start_s + plan.skip_s)
     counting = bench.metered and ENERGY in bench.kinds
-    if counting and not _poll_to_tick(bench, loop, readings):
+    if counting and not poll_to_tick(bench, loop, readings):
         flags.append("counter-stale")
     early_s = EARLY_POLLS * plan.edge_poll_s if counting else 0.0
     poll_until(bench, loop, readings, clock.now_s() + interior_s - early_s)
-    if counting and not flags and not _poll_to_tick(bench, loop, readings):
+    if counting and not flags and not poll_to_tick(bench, loop, readings):
         flags.append("counter-stale")
     return flags
 
 
-def _poll_to_tick(bench: Bench, loop: Loop | None, readings: list[Reading]) -> bool:
+def poll_to_tick(bench: Bench, loop: Loop | None, readings: list[Reading]) -> bool:
     """Poll the counter densely until it moves between two timely polls; False when it stands still.
 
     Where the counter's pace predicts a tick, it is awaited and polled for most densely; where it does not, or the tick
@@ -198,7 +200,7 @@ def _awaited(bench: Bench, loop: Loop | None, readings: list[Reading], until_s: 
             quickest_s = min(quickest_s, reading.call_s)  # a driver that is always slow cannot be polled faster
             if last is not None and reading.value != last.value:
                 within_s = 0.5 * (reading.time_s - last.time_s)
-                timely_s = TIMELY * max(poll_s, 2 * quickest_s)
+                timely_s = max(TIMELY * max(poll_s, 2 * quickest_s), SHARP * bench.plan.edge_poll_s)
                 return _Tick(last.time_s + within_s, within_s, 2 * within_s <= timely_s)
             last = reading
         if clock.now_s() - fed_s >= bench.plan.edge_poll_s and loop is not None:

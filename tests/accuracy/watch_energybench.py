@@ -27,8 +27,8 @@ from energybench.devices import DeviceFacts, LatencySamples, Prepared, Stamp
 from energybench.devices.open import open_meter_for
 from energybench.journal import WindowRecord
 from energybench.planner import plan_measurement
-from energybench.readings import Reading
-from energybench.runner.bench import Bench, poll_window
+from energybench.readings import ENERGY, Reading
+from energybench.runner.bench import Bench, poll_to_tick, poll_until
 from energybench.suite import Method
 
 STAMP_S = 5e-3
@@ -155,14 +155,30 @@ class Looped(NamedTuple):
     truth_j: float
 
 
+def polled(bench: Bench, loop: StandInLoop, readings: list[Reading], loop_s: float) -> list[str]:
+    """Poll a loop that ends by itself as ``poll_window`` polls one that goes on for as long as the poller wants.
+
+    The last tick is waited for when one still fits, however late the first one came: a tick that the board lost or the
+    machine blurred must not push the other end out of the load.
+    """
+    plan, start_s = bench.plan, bench.device.clock.now_s()
+    stop_s = start_s + loop_s - SLACK_S
+    counting = ENERGY in bench.kinds
+    poll_until(bench, loop, readings, start_s + plan.skip_s)
+    if counting and poll_to_tick(bench, loop, readings):
+        poll_until(bench, loop, readings, stop_s - plan.align_s)
+        return [] if poll_to_tick(bench, loop, readings) else ["counter-stale"]
+    poll_until(bench, loop, readings, stop_s)
+    return ["counter-stale"] if counting else []
+
+
 def measured(bench: Bench, loop_s: float, run: list[Looped]) -> Looped:
     """Measure one loop within the loop's time, and keep it."""
-    device, plan, readings = bench.device, bench.plan, list[Reading]()
+    device, readings = bench.device, list[Reading]()
     device.loop_s = loop_s
     kinds = bench.kinds
     loop = device.loop()
-    polling_s = loop_s - plan.skip_s - 2 * plan.align_s - SLACK_S
-    flags = poll_window(bench, loop, readings, max(0.0, polling_s))
+    flags = polled(bench, loop, readings, loop_s)
     stamps = loop.stop()
     window = WindowRecord(
         number=len(run),
