@@ -212,7 +212,9 @@ def _measured(study: Study, station: Station, options: RunOptions, told: Reporte
         told.note(str(error))
         return None
     except KeyboardInterrupt:
-        told.note("interrupted; what was measured is kept. Run the same command again to go on.")
+        told.note(
+            "interrupted; what was measured is kept. Run the same command again to go on, or energybench report FOLDER."
+        )
         raise
 
 

@@ -124,7 +124,8 @@ def _print_tables(console: Console, summary: Summary) -> None:
     rows = rows[rows["variant"].notna()]
     if rows.empty:
         return
-    parts = split(rows, settings_of(record).all)
+    settings = settings_of(record)
+    parts = split(rows, (*settings.texts, *settings.panels_of(rows)))
     shown = parts if len(rows) <= ROWS_AT_MOST else spread_over(parts, SETTINGS_SHOWN)
     what = "total of the stages" if (rows["row"] == "total").all() else ""
     baseline = record.cases[0].baseline if record.cases else ""
