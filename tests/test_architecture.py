@@ -120,6 +120,27 @@ def test_no_module_is_a_drawer_for_odds_and_ends(path):
     }
 
 
+IMPORTS = """
+import importlib, sys
+for name in sys.argv[1:]:
+    for known in [m for m in sys.modules if m.partition(".")[0] == "energybench"]:
+        del sys.modules[known]
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        sys.exit(f"{name}: {error}")
+"""
+
+
+def test_every_module_can_be_the_first_that_is_imported():
+    """No two modules need each other to be there first, whichever door one comes in by."""
+    names = [f"energybench.{home(p)}" for p in modules() if top(p) not in TORCH | {"__main__", "__init__"}]
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTS, *names], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 COMMANDS = (
     ["--help"],
     ["run", "--help"],

@@ -10,7 +10,7 @@ from typing import Any, cast, get_args
 import pandas as pd
 
 from energybench.cost import Family, OperatorCost
-from energybench.report.figures.panels import point_label
+from energybench.report.places import point_label
 
 FAMILIES = frozenset(get_args(Family))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from energybench.journal import RunRecord
-from energybench.report.figures.panels import point_label
+from energybench.report.places import point_label
 
 RESERVED = ("batch", "dtype", "layout", "mode", "cache")
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 from energybench.analysis.measured import sound_readings
 from energybench.journal import Run, WindowRecord
 from energybench.readings import ENERGY, POWER_KINDS, Reading
-from energybench.report.figures.panels import spread_over
+from energybench.report.places import spread_over
 
 WIDTH, HEIGHT = 160, 50
 """Of the drawing, in its own units: time across, power up from 0 W to the most of the run."""

@@ -17,8 +17,8 @@ from energybench.analysis.summary import Summary
 from energybench.flags import FLAGS
 from energybench.report.answer import Answer, answer_of, smallest_difference_line
 from energybench.report.efficiency_text import beaten_lines, efficiency_lines
-from energybench.report.figures.panels import split, spread_over
 from energybench.report.next_step import next_step
+from energybench.report.places import split, spread_over
 from energybench.report.settings import settings_of
 from energybench.report.style import plain
 from energybench.report.tables import cut_short, telling, tidy

@@ -25,7 +25,6 @@ from energybench.report.figures.group_size import group_size_figure
 from energybench.report.figures.intensity import intensity_figure
 from energybench.report.figures.network_group_size import measured_network_figure
 from energybench.report.figures.pairs import pair_figure
-from energybench.report.figures.panels import constant_label, split, spread_over
 from energybench.report.figures.power import power_figure
 from energybench.report.figures.power_trace import most_telling_case, power_trace
 from energybench.report.figures.roofline import energy_roofline_figure, roofline_figure
@@ -33,6 +32,7 @@ from energybench.report.figures.sequences import sequence_energies, sequence_wat
 from energybench.report.figures.variants import variants_figure
 from energybench.report.figures.waterline import waterline_figure
 from energybench.report.operators import workflows
+from energybench.report.places import constant_label, split, spread_over
 from energybench.report.settings import Settings, places_of, settings_of
 from energybench.report.style import Palette, plain
 from energybench.report.tables import telling, tidy, totalled, whole_points

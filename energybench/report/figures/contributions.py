@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from energybench.report.figures.panels import grid, point_label
+from energybench.report.figures.panels import grid
+from energybench.report.places import point_label
 from energybench.report.quantities import has_interval
 from energybench.report.style import INK, MUTED, Palette, plain, styled, title, whiskers
 from energybench.report.svg import mark

@@ -16,8 +16,9 @@ from matplotlib.figure import Figure
 
 from energybench.analysis.gap import EnergyGap, LatencyGap, ideal_energy_j
 from energybench.machine import Machine
-from energybench.report.figures.panels import grid, label, log_axis, rows_of_variants, split, spread_over
+from energybench.report.figures.panels import grid, label, log_axis, rows_of_variants
 from energybench.report.operators import operators_by_case
+from energybench.report.places import split, spread_over
 from energybench.report.quantities import digits, estimate, quantity
 from energybench.report.style import MUTED, PAPER, Palette, plain, styled, title, whiskers
 from energybench.report.svg import mark

@@ -14,8 +14,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import ScaledTranslation, Transform
 
-from energybench.report.figures.panels import grid, label, legend_below, log_axis, point_label, spread_over, wrapped
+from energybench.report.figures.panels import grid, label, legend_below, log_axis, wrapped
 from energybench.report.operators import group_size_by_case
+from energybench.report.places import point_label, spread_over
 from energybench.report.quantities import estimate
 from energybench.report.style import FOAM, INK, MUTED, WATER, Palette, family_of, plain, styled, title, whiskers
 from energybench.report.svg import mark

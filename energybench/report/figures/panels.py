@@ -1,12 +1,11 @@
-"""Which rows share a panel, and what are the panel and its axes called?"""
+"""What do panels have in common? Their grid, axes, labels and legends."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
@@ -18,46 +17,6 @@ WIDTH_IN = 9.0
 LEGEND_PT = 8
 LEGEND_COLUMN_EM = 4.8
 """What a column of a legend takes beside its words: handle 2, the gap after it 0.8, the gap to the next column 2."""
-
-
-def split(frame: pd.DataFrame, columns: Sequence[str]) -> list[tuple[str, pd.DataFrame]]:
-    """``frame`` cut at the distinct values of ``columns``, in order of appearance, each part with a name.
-
-    Columns that hold one value throughout are left out of the names; a frame that is not cut at all has the name "".
-    """
-    present = [c for c in columns if c in frame]
-    if not present or frame.empty:
-        return [("", frame)] if len(frame) else []
-    varying = [c for c in present if frame[c].nunique(dropna=False) > 1]
-    if not varying:
-        return [("", frame)]
-    parts = frame.groupby(varying, sort=False, dropna=False)
-    return [(point_label(varying, _tuple(key)), part) for key, part in parts]
-
-
-def constant_label(frame: pd.DataFrame, columns: Sequence[str]) -> str:
-    """What all rows of ``frame`` share of ``columns``, for a subtitle."""
-    fixed = [c for c in columns if c in frame and frame[c].nunique(dropna=False) == 1]
-    return point_label(fixed, [frame[c].iloc[0] for c in fixed]) if len(frame) else ""
-
-
-def point_label(fields: Iterable[str], values: Iterable[Any]) -> str:
-    """``batch 32, float16``: text values speak for themselves, numbers need the name of their field."""
-    parts = []
-    for field, value in zip(fields, values, strict=True):
-        if value is None or (isinstance(value, float) and math.isnan(value)):
-            continue
-        parts.append(plain(value, 40) if isinstance(value, str) else f"{plain(field)} {_number(value)}")
-    return ", ".join(parts)
-
-
-def spread_over(items: Sequence[Any], most: int) -> list[Any]:
-    """At most ``most`` of ``items``, evenly spaced, the first and the last among them."""
-    if len(items) <= most:
-        return list(items)
-    if most == 1:
-        return [items[-1]]
-    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
 
 
 def grid(
@@ -135,11 +94,3 @@ def rows_of_variants(ax: Axes, names: Sequence[str], colors: Sequence[str], *, l
     ax.tick_params(axis="y", length=0)
     for text, color in zip(ax.get_yticklabels(), colors, strict=True):
         text.set_color(color)
-
-
-def _tuple(key: Any) -> tuple[Any, ...]:
-    return key if isinstance(key, tuple) else (key,)
-
-
-def _number(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else plain(value, 24)

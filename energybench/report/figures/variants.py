@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from energybench.report.figures.panels import WIDTH_IN, log_axis, rows_of_variants, split, spread_over
+from energybench.report.figures.panels import WIDTH_IN, log_axis, rows_of_variants
+from energybench.report.places import split, spread_over
 from energybench.report.quantities import estimate, quantity
 from energybench.report.style import INK, Palette, styled, title, whiskers
 from energybench.report.svg import mark
