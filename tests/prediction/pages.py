@@ -88,7 +88,7 @@ def _figure(folder: Path, judge: Networks, transferred: tuple[pd.DataFrame, pd.S
         figure = Figure(figsize=(7.2, 3.6), layout="constrained")
         left, right = figure.subplots(1, 2, sharex=True, sharey=True)
         _panel(left, both.kind, both.latency_s_target, predicted, "from its latency on an RTX 3090")
-        _panel(right, judge.table.kind, judge.table.latency_s, sheet, "from MACs, activations, data sheet")
+        _panel(right, judge.kind, judge.latency_s, sheet, "from MACs, activations, data sheet")
         left.set_ylabel("predicted on an RTX 4090 [s per image]")
         figure.supxlabel("measured on an RTX 4090 [s per image]", fontsize=9)
         right.legend(frameon=False, markerscale=2, loc="upper left")
