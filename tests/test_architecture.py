@@ -11,8 +11,11 @@ PACKAGE = Path(__file__).parents[1] / "energybench"
 
 LAYERS = (
     {"errors", "columns", "readings", "flags", "catalogue", "spelling", "clock", "lock", "isolation", "__init__"},
-    {"cost", "suite.document", "machine_sheet"},
-    {"machine", "sensor", "suite.model", "cost.fusion", "cost.attention", "cost.kernels"},
+    {"cost.operator", "suite.document", "machine_sheet"},
+    {"cost.product", "cost.traffic", "suite.model"},
+    {"cost.convolution"},
+    {"cost"},
+    {"machine", "sensor", "cost.fusion", "cost.attention", "cost.kernels"},
     {"suite.axes"},
     {"suite.check", "suite.cases"},
     {"suite"},

@@ -115,7 +115,7 @@ class _Recorder(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Asked by torch >= 2.9: hiding this mode from the compiler would import it, two seconds for nothing."""
+        """Asked by torch (2.13 does): to hide this mode from its compiler it would import it, which takes seconds."""
         return False
 
     def __torch_dispatch__(
