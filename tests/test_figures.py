@@ -320,6 +320,17 @@ def test_variants_of_the_same_work_are_named_together_where_their_points_cover_e
     assert " = ".join(cases["variant"]) in texts(figure)
 
 
+def test_points_of_the_same_work_are_not_named_where_they_are_many_and_their_tips_name_all() -> None:
+    pair = example_summary().cases.head(2).assign(batch=1)
+    cases = pd.concat([pair.assign(work=f"work {i}") for i in range(7)], ignore_index=True)
+    figure = roofline_figure(cases, example_summary().operators, MACHINE, PALETTE)
+    both = " = ".join(pair["variant"])
+    assert both not in texts(figure)
+    tips = [line.get_gid() for line in figure.axes[0].get_lines() if "?" in (line.get_gid() or "")]
+    assert len(tips) == len(cases)
+    assert svg_text(figure, "test").count(both) == len(cases)
+
+
 def test_timed_operators_of_a_network_are_dots_under_the_roof() -> None:
     summary = example_summary()
     case = summary.cases.head(1)

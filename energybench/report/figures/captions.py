@@ -93,9 +93,8 @@ def roofline(summary: Summary) -> str:
     return (
         "Each point is a case: arithmetic per byte that must be moved, against the rate that was sustained. Left of "
         "the balance memory is the bound, right of it arithmetic; the distance to the roof is what the kernel leaves. "
-        "Where both together want more power than the board may draw, its power limit is the roof (red)."
-        + _cache_roof(summary)
-        + no_energy(summary)
+        "Where both together want more power than the board may draw, its power limit is the roof (red). Variants that "
+        "are the same work share a point, whose tip names them all." + _cache_roof(summary) + no_energy(summary)
     )
 
 

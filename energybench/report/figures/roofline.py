@@ -31,8 +31,8 @@ from energybench.report.svg import mark
 PANELS_AT_MOST = 3
 VARIANTS_NAMED = 30
 NAME_AT_MOST = 20
-SHARED_NAMED = 8
-"""Points that are several variants at once and are named, at most."""
+SHARED_NAMED = 6
+"""Points that are several variants at once and are named, at most; names of more would cover them."""
 CACHE_NAME = 0.2
 """Of a panel's width, for the name of the cache's roof."""
 TOUCHING = 0.05
@@ -210,7 +210,8 @@ def _limited(ax: Axes, grid_x: NDArray[np.float64], roof: NDArray[np.float64]) -
     if len(known):
         ax.plot(grid_x, roof, color=WARN, linewidth=2.2, zorder=3, solid_capstyle="butt")
         middle = known[len(known) // 3]
-        label(ax, float(grid_x[middle]), float(roof[middle]) / 1.15, "power limit", color=WARN, va="top")
+        x, y = float(grid_x[middle]) / 1.3, float(roof[middle]) * 1.3  # above it, as points lie below
+        label(ax, x, y, "power limit", color=WARN, ha="right", va="bottom")
 
 
 def _balance(ax: Axes, intensity: float, name: str, *, row: int = 0) -> None:
@@ -226,6 +227,7 @@ def _axes(ax: Axes, points: Sequence[RoofPoint], palette: Palette, unit: str, *,
     smallest = min(p.batch for p in points)
     several = len({p.batch for p in points}) > 1
     size = 5.5 if len(points) < 60 else 4.0
+    shared = shared_work(points)
     for p in points:
         color = palette.color(p.variant)
         if p.high > VISIBLE * p.low:
@@ -233,7 +235,7 @@ def _axes(ax: Axes, points: Sequence[RoofPoint], palette: Palette, unit: str, *,
         ax.plot(
             p.intensity, p.height, palette.marker(p.variant), color=color, markersize=size, markeredgewidth=0.9,
             markerfacecolor=PAPER if several and p.batch == smallest else color, zorder=4, clip_on=False,
-            gid=mark(p.row_id, _tip(p, unit)),
+            gid=mark(p.row_id, _tip(p, unit, shared.get(p.work, ()))),
         )  # fmt: skip
     _name_shared(ax, points)
     log_axis(ax, "")
@@ -242,14 +244,19 @@ def _axes(ax: Axes, points: Sequence[RoofPoint], palette: Palette, unit: str, *,
     ax.set_title(points[0].dtype)
 
 
-def _tip(point: RoofPoint, unit: str) -> str:
-    name = f"{point.variant}: {point.operator}" if point.operator else point.variant
+def _tip(point: RoofPoint, unit: str, alike: Sequence[RoofPoint] = ()) -> str:
+    names = " = ".join(dict.fromkeys(p.variant for p in alike)) or point.variant
+    name = f"{point.variant}: {point.operator}" if point.operator else names
     return f"{name}\n{estimate(point.height, point.low, point.high, unit)} at {digits(point.intensity)} FLOP/byte"
 
 
 def _name_shared(ax: Axes, points: Sequence[RoofPoint]) -> None:
-    """Name the points that are several variants at once: of those that cover each other only one can be seen."""
-    for alike in list(shared_work(points).values())[:SHARED_NAMED]:
+    """Name the points that are several variants at once: of those that cover each other only one can be seen.
+
+    Where they are many, none is named here, as names would cover the points; tips name all.
+    """
+    shared = shared_work(points)
+    for alike in shared.values() if len(shared) <= SHARED_NAMED else ():
         names = " = ".join(dict.fromkeys(plain(p.variant, NAME_AT_MOST) for p in alike))
         ax.annotate(
             names, (alike[0].intensity, alike[0].height), xytext=(4, -5), textcoords="offset points", ha="left",
